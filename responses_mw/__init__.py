@@ -1,0 +1,1 @@
+"""The Responses API for any Starlette or FastAPI application, over any model provider."""

@@ -1,0 +1,1 @@
+"""One file per wire format. Adapters are strangers to each other."""

@@ -1,0 +1,57 @@
+"""The two shapes an adapter has: encode a turn, decode an answer. No I/O, no state between requests."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from responses_mw.deltas import Delta
+from responses_mw.errors import UpstreamError
+from responses_mw.sse import ServerSentEvent
+from responses_mw.turn import Turn
+
+Framing = Literal["sse", "ndjson"]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """`path` is appended to the deployment's base URL; `dropped` names the fields that were left out."""
+
+    path: str
+    body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+
+
+class Decoder(Protocol):
+    """One streamed answer. NDJSON lines arrive as events with `event` None."""
+
+    def feed(self, event: ServerSentEvent) -> Iterator[Delta]: ...
+
+    def close(self) -> Iterator[Delta]:
+        """The bytes ended. Raises UpstreamProtocolError if the answer was cut short."""
+        ...
+
+
+class Adapter(Protocol):
+    """One wire format. Decoding takes the turn it answers: emulations and scopes depend on it."""
+
+    name: str
+    framing: Framing
+
+    def scope(self, turn: Turn) -> str:
+        """Names what a native turn may be replayed to: adapter, model family, and more where it binds."""
+        ...
+
+    def encode(self, turn: Turn) -> UpstreamRequest:
+        """Raises UnsupportedByProvider, naming the field, for what the format cannot say."""
+        ...
+
+    def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
+        """A whole answer: the same deltas, merged, as its stream would give."""
+        ...
+
+    def decoder(self, turn: Turn) -> Decoder: ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        """An HTTP error of the upstream, translated. Header names are lower case."""
+        ...

@@ -1,0 +1,146 @@
+"""What a provider says, in the smallest vocabulary that the Responses API can be assembled from.
+
+A delta carries no id, no index and no sequence number: the assembler counts. Text, refusals and reasoning
+open their item by themselves; a delta of another kind closes it. Tool calls are addressed by `key` and may
+overlap.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+StopReason = Literal["stop", "max_output_tokens", "content_filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamInfo:
+    """The upstream accepted the turn (2xx). First delta of every HTTP provider; fields as they get known.
+
+    `dropped` names request fields that this upstream cannot express and that were left out.
+    """
+
+    model: str | None = None
+    service_tier: str | None = None
+    upstream_id: str | None = None
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStarted:
+    """Optional: only needed for a `phase` (commentary, final_answer) or an empty message."""
+
+    phase: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """`logprobs` in the Responses form: [{token, logprob, bytes, top_logprobs}]."""
+
+    text: str
+    logprobs: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationAdded:
+    """A whole Responses annotation; its indexes count characters of the open text part."""
+
+    annotation: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """Thinking that may be shown. Empty text opens an item without a summary (redacted thinking).
+
+    `raw` marks a chain of thought rather than a summary of one.
+    """
+
+    text: str
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """`key` is the decoder's own name for the call; a `call_id` of None is minted by the assembler."""
+
+    key: str | int
+    name: str
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    key: str | int
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputItem:
+    """A whole item that was not streamed (hosted tool calls). An id in it is replaced by ours."""
+
+    item: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeTurn:
+    """The assistant turn as the upstream wants it back: verbatim JSON, in order.
+
+    Replayed unmodified to an adapter whose `scope` is equal; everyone else gets the items. An adapter
+    yields none when items suffice. At most one per turn, before Stopped.
+    """
+
+    scope: str
+    state: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFinished:
+    """Closes the open message or reasoning item, or the call named by `key`.
+
+    `native` is what a client that keeps its own state must send back for this (reasoning) item alone.
+    """
+
+    key: str | int | None = None
+    native: NativeTurn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """Tokens so far; a later report replaces an earlier one.
+
+    `input_tokens` includes cached and cache-written ones, `output_tokens` includes reasoning.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Why the model stopped: completed, or incomplete for one of two reasons. Failures are raised."""
+
+    reason: StopReason = "stop"
+
+
+Delta = (
+    UpstreamInfo
+    | MessageStarted
+    | TextDelta
+    | RefusalDelta
+    | AnnotationAdded
+    | ReasoningDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | OutputItem
+    | NativeTurn
+    | ItemFinished
+    | UsageReported
+    | Stopped
+)

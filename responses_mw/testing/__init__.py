@@ -1,0 +1,1 @@
+"""What a host application, and this project, tests with."""

@@ -1,0 +1,1 @@
+"""Session state for the Responses API."""

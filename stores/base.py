@@ -1,0 +1,218 @@
+"""What a session store owes its callers: the turns of every response, rebuilt from any id.
+
+Bodies, items and native turns are JSON to a store; it looks inside none of them but for item `id`s when it
+pages. Nothing here imports `responses_mw`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Self
+
+Json = Any
+Item = dict[str, Any]
+Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+RUNNING: frozenset[str] = frozenset({"queued", "in_progress"})
+
+
+class StoreError(Exception):
+    """The database could not be reached, or refused. Nothing was half-written."""
+
+
+class StoreBusy(StoreError):
+    """The database is locked or overloaded for longer than the store waits; try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who generates a response, and until when nobody else may take it over. `until` is aware UTC."""
+
+    worker: str
+    until: datetime
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NewResponse:
+    """A response about to be generated, with its input. `body` is the response object without `output`.
+
+    `request` is kept only for work that another worker may have to start again (background).
+    `end_user` is who the turn was for, so that one person's turns can be purged.
+    """
+
+    id: str
+    body: dict[str, Any]
+    input: Sequence[Item]
+    created_at: datetime
+    lease: Lease
+    parent: str | None = None
+    status: Status = "in_progress"
+    request: dict[str, Any] | None = None
+    end_user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeState:
+    """The assistant turn in one provider's own form; `scope` says who may have it back."""
+
+    scope: str
+    state: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a response ended. `body` is again the object without `output`."""
+
+    status: Status
+    body: dict[str, Any]
+    output: Sequence[Item]
+    native: NativeState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """`output` is what was kept so far while the response runs (empty until a checkpoint)."""
+
+    id: str
+    owner: str
+    status: Status
+    body: dict[str, Any]
+    output: list[Item]
+    created_at: datetime
+    lease: Lease | None = None
+    cancel_requested: bool = False
+    request: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    input: list[Item]
+    output: list[Item]
+    native: NativeState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The chain up to and including one response; `status` is that response's, `turns` oldest first."""
+
+    status: Status
+    turns: list[StoredTurn] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    items: list[Item]
+    has_more: bool
+
+
+class SessionStore(ABC):
+    """Every method is safe to call concurrently from one event loop, and from many processes.
+
+    Missing is None or False, never an exception; another owner's id is missing. Values go in and out by
+    copy. Only StoreError is raised. A cancelled caller never cancels a transaction under way.
+    """
+
+    shared_between_processes = True
+
+    # --- life
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Creates or migrates the schema. Calling it again on an open store does nothing."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Waits for writes under way. The store may be opened again, in another event loop too."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # --- a turn's life
+
+    @abstractmethod
+    async def reserve(self, new: NewResponse, *, owner: str) -> bool:
+        """Records the input and the running response behind `new.parent`, in one transaction.
+
+        False if the parent is missing. Any number of responses may have the same parent.
+        Raises StoreError if the id exists.
+        """
+
+    @abstractmethod
+    async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
+        """Records the end. False, and nothing written, unless the response is running under this lease
+        (same worker, same attempt)."""
+
+    @abstractmethod
+    async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
+        """Takes a reservation back as if it had never been; False unless running under this lease."""
+
+    @abstractmethod
+    async def renew(self, worker: str, until: datetime) -> list[str]:
+        """Extends every lease of `worker`; answers the ids of its responses that were asked to cancel."""
+
+    @abstractmethod
+    async def take_expired(
+        self, worker: str, *, now: datetime, until: datetime, limit: int = 100
+    ) -> list[StoredResponse]:
+        """Moves running responses whose lease ended before `now` to `worker`, with their attempt counted
+        up. Each is given to exactly one caller."""
+
+    # --- reading
+
+    @abstractmethod
+    async def history(self, id: str, *, owner: str) -> History | None:
+        """The chain that ends with `id`, in one statement whatever its depth and forks.
+
+        Deleted ancestors are in it: deleting takes away an id, not what descendants were built on.
+        Purged ones have empty input and output."""
+
+    @abstractmethod
+    async def get(self, id: str, *, owner: str) -> StoredResponse | None: ...
+
+    @abstractmethod
+    async def input(self, id: str, *, owner: str) -> list[Item] | None:
+        """The response's own input items, in order."""
+
+    async def input_page(
+        self,
+        id: str,
+        *,
+        owner: str,
+        limit: int = 20,
+        descending: bool = True,
+        after: str | None = None,
+    ) -> Page | None:
+        """A page of `input`. Raises KeyError if no item has the id `after`."""
+        items = await self.input(id, owner=owner)
+        if items is None:
+            return None
+        if descending:
+            items = items[::-1]
+        if after is not None:
+            start = next((n for n, item in enumerate(items, 1) if item.get("id") == after), None)
+            if start is None:
+                raise KeyError(after)
+            items = items[start:]
+        return Page(items[:limit], has_more=len(items) > limit)
+
+    # --- erasing
+
+    @abstractmethod
+    async def delete(self, id: str, *, owner: str) -> bool:
+        """The id is gone at once. Turns that no living response is built on are erased with it."""
+
+    @abstractmethod
+    async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
+        """Blanks input, output and native turn of one response, of one end user's, or of all of the owner's,
+        in their descendants' histories too; ids that match are deleted. Returns how many turns were blanked."""
+
+    # --- keys
+
+    @abstractmethod
+    async def secret(self, name: str) -> bytes:
+        """32 random bytes, made at the first call for this name and the same ever after, on every worker."""

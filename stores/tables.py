@@ -1,0 +1,87 @@
+"""The schema, as SQLModel tables of their own registry: a host's metadata and Alembic never meet ours.
+
+A response is a handle onto (branch, depth); a turn is one JSON blob each of input and output at that place; a
+branch knows where it forked from its parent. Roots are branches too. Times are microseconds since the epoch.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Text, text
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+VERSION_TABLE = "rmw_version"
+
+
+class Table(SQLModel, registry=registry(metadata=MetaData())):
+    """Base of every table here; `Table.metadata` is what migrations compare with."""
+
+
+class BranchRow(Table, table=True):
+    """A line of turns. Depths at or below `fork` are read from `parent`. `id` is 63 random bits."""
+
+    __tablename__ = "rmw_branch"
+    __table_args__ = (Index("ix_rmw_branch_parent", "parent", "fork"),)
+
+    id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    owner: str = Field(sa_column=Column(Text, nullable=False))
+    parent: int | None = Field(default=None, sa_column=Column(BigInteger))
+    fork: int | None = Field(default=None, sa_column=Column(Integer))
+
+
+class TurnRow(Table, table=True):
+    """`input` and `output` are JSON arrays; `output` is NULL until something was kept.
+
+    `end_user` is here and not on the handle: a person's turns outlive their deleted ids, and purging must
+    still find them.
+    """
+
+    __tablename__ = "rmw_turn"
+    __table_args__ = (
+        Index(
+            "ix_rmw_turn_user",
+            "end_user",
+            sqlite_where=text("end_user IS NOT NULL"),
+            postgresql_where=text("end_user IS NOT NULL"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
+
+    branch: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    depth: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    input: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    output: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    scope: str | None = Field(default=None, sa_column=Column(Text))
+    native: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    end_user: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class ResponseRow(Table, table=True):
+    """The handle. `body` is the response object without `output`; `request` only for background work."""
+
+    __tablename__ = "rmw_response"
+    __table_args__ = (
+        Index("ix_rmw_response_place", "branch", "depth"),
+        Index("ix_rmw_response_owner", "owner", "created_at"),
+        Index("ix_rmw_response_lease", "lease_until"),
+    )
+
+    id: str = Field(sa_column=Column(Text, primary_key=True))
+    owner: str = Field(sa_column=Column(Text, nullable=False))
+    branch: int = Field(sa_column=Column(BigInteger, nullable=False))
+    depth: int = Field(sa_column=Column(Integer, nullable=False))
+    status: str = Field(sa_column=Column(Text, nullable=False))
+    worker: str | None = Field(default=None, sa_column=Column(Text))
+    lease_until: int | None = Field(default=None, sa_column=Column(BigInteger))
+    attempt: int = Field(default=1, sa_column=Column(Integer, nullable=False))
+    cancel_requested: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    request: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+
+
+class MetaRow(Table, table=True):
+    """Secrets made once (`secret:NAME`) and the purge epoch (`epoch`), as bytes."""
+
+    __tablename__ = "rmw_meta"
+
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
