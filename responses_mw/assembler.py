@@ -1,0 +1,323 @@
+"""Turns deltas into the events of one response, and into the response itself.
+
+Everything that depends on order lives here and nowhere else: sequence numbers, indexes, item ids, item and
+response status, and that there is exactly one terminal event.
+"""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, assert_never
+
+from responses_mw.deltas import (
+    AnnotationAdded,
+    Delta,
+    ItemFinished,
+    MessageStarted,
+    NativeTurn,
+    OutputItem,
+    ReasoningDelta,
+    RefusalDelta,
+    Stopped,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UpstreamInfo,
+    UsageReported,
+)
+from responses_mw.errors import ResponsesError, UpstreamProtocolError
+from responses_mw.ids import output_item_id, random_part
+from responses_mw.output_items import (
+    Event,
+    Item,
+    ItemStatus,
+    OpenCall,
+    OpenItem,
+    OpenMessage,
+    OpenReasoning,
+    RawReasoning,
+)
+
+Seal = Callable[[NativeTurn | None, Sequence[Item]], str]
+"""Makes the `encrypted_content` that stands for the given items."""
+
+_MAX_CALL_ID = 64
+
+
+class ResponseAssembler:
+    """`response` is the object as created, `output` empty; it is copied, never modified.
+
+    `callable_tools`: calling any other function is the upstream's error (`tool_choice` forbade it).
+    `seal`: set when the client asked for encrypted reasoning.
+    """
+
+    def __init__(
+        self,
+        response: dict[str, Any],
+        *,
+        callable_tools: Collection[str] | None = None,
+        raw_reasoning: RawReasoning | None = None,
+        seal: Seal | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._envelope = dict(response)
+        self._callable_tools = callable_tools
+        self._raw_reasoning: RawReasoning | None = raw_reasoning
+        self._seal = seal
+        self._sealed = False
+        self._now = now
+        self._sequence = 0
+        self._items: list[OpenItem] = []
+        self._open: OpenMessage | OpenReasoning | None = None
+        self._calls: dict[str | int, OpenCall] = {}
+        self._stopped: Stopped | None = None
+        self._terminal = False
+        self.native: NativeTurn | None = None
+        self.info = UpstreamInfo()
+        self.usage: UsageReported | None = None
+
+    @property
+    def output(self) -> list[Item]:
+        return [item.snapshot() for item in self._items]
+
+    @property
+    def response(self) -> dict[str, Any]:
+        """A valid snapshot between any two calls."""
+        return {**self._envelope, "output": self.output}
+
+    def start(self, status: str = "in_progress") -> list[Event]:
+        """`queued` puts that event between the other two."""
+        kinds = ["created", "in_progress"]
+        if status == "queued":
+            kinds.insert(1, "queued")
+        return self._stamp([self._lifecycle(kind, status) for kind in kinds])
+
+    def feed(self, delta: Delta) -> list[Event]:
+        """Raises UpstreamProtocolError for deltas that make no sense together."""
+        match delta:
+            case TextDelta(text, logprobs):
+                return self._stamp(self._text(_unicode(text), logprobs))
+            case ToolCallDelta(key, arguments):
+                return self._stamp(self._call(key).argue(_unicode(arguments)))
+            case ReasoningDelta(text, raw):
+                opening, item = self._reasoning()
+                return self._stamp([*opening, *item.think(_unicode(text), raw=raw)])
+            case RefusalDelta(text):
+                opening, message = self._message()
+                return self._stamp([*opening, *message.refusal(_unicode(text))])
+            case AnnotationAdded(annotation):
+                opening, message = self._message()
+                return self._stamp([*opening, *message.annotate(annotation)])
+            case MessageStarted(phase):
+                return self._stamp([*self._close_all(), *self._message(phase)[0]])
+            case ToolCallStarted():
+                return self._stamp(self._start_call(delta))
+            case OutputItem(item):
+                return self._stamp([*self._close_all(), *self._whole_item(dict(item))])
+            case ItemFinished(key, native):
+                self._finish_item(key, native)
+            case NativeTurn():
+                self.native = delta
+            case UsageReported():
+                self.usage = delta
+            case UpstreamInfo():
+                self._learn(delta)
+            case Stopped():
+                self._stopped = delta
+            case other:
+                assert_never(other)
+        return []
+
+    def finish(self) -> list[Event]:
+        """The upstream is done. The last event is the terminal one."""
+        reason = self._stopped.reason if self._stopped is not None else "stop"
+        events = self._close_all(incomplete=reason != "stop")
+        events += self._trailing_seal()
+        if reason == "stop":
+            return self._end(events, "completed", completed_at=int(self._now()))
+        return self._end(events, "incomplete", incomplete_details={"reason": reason})
+
+    def fail(self, error: ResponsesError) -> list[Event]:
+        """What was written so far stays, its last item incomplete."""
+        events = self._close_all(incomplete=True)
+        return self._end(events, "failed", error=error.in_response())
+
+    def cancel(self) -> None:
+        """The response ends without an event: the protocol has none for it."""
+        self._close_all(incomplete=True)
+        self._terminal = True
+        self._envelope.update(status="cancelled", usage=self._usage())
+
+    # --- items
+
+    def _text(self, text: str, logprobs: Sequence[Any]) -> list[Event]:
+        message = self._open
+        if isinstance(message, OpenMessage) and not message.finished and not self._calls:
+            return message.text(text, logprobs)
+        if not text:
+            return []
+        opening, message = self._message()
+        return [*opening, *message.text(text, logprobs)]
+
+    def _message(self, phase: str | None = None) -> tuple[list[Event], OpenMessage]:
+        if isinstance(self._open, OpenMessage) and not self._open.finished and not self._calls:
+            return [], self._open
+        events = self._close_all()
+        index = len(self._items)
+        message = OpenMessage(self._item_id("message", index), index, phase)
+        self._items.append(message)
+        self._open = message
+        return [*events, *message.opened()], message
+
+    def _reasoning(self) -> tuple[list[Event], OpenReasoning]:
+        if isinstance(self._open, OpenReasoning) and not self._open.finished and not self._calls:
+            return [], self._open
+        events = self._close_all()
+        index = len(self._items)
+        item = OpenReasoning(self._item_id("reasoning", index), index, self._raw_reasoning)
+        self._items.append(item)
+        self._open = item
+        return [*events, *item.opened()], item
+
+    def _start_call(self, delta: ToolCallStarted) -> list[Event]:
+        if delta.key in self._calls and not self._calls[delta.key].finished:
+            raise UpstreamProtocolError(f"the upstream started tool call {delta.key!r} twice")
+        if self._callable_tools is not None and delta.name not in self._callable_tools:
+            raise UpstreamProtocolError(
+                f"the model called {delta.name!r}, which tool_choice does not allow; "
+                f"allowed: {', '.join(sorted(self._callable_tools)) or 'no tool at all'}"
+            )
+        events = [*self._close_open(), *self._close_finished_calls()]
+        index = len(self._items)
+        call_id = delta.call_id
+        if not call_id or len(call_id) > _MAX_CALL_ID:
+            call_id = f"call_{random_part(self._envelope['id'])}_{index}"
+        id = self._item_id("function_call", index)
+        call = OpenCall(id, index, name=delta.name, call_id=call_id)
+        self._items.append(call)
+        self._calls[delta.key] = call
+        return [*events, *call.opened()]
+
+    def _whole_item(self, item: Item) -> list[Event]:
+        index = len(self._items)
+        item["id"] = self._item_id(str(item["type"]), index)
+        whole = OpenItem({**item, "status": "in_progress"}, index)
+        self._items.append(whole)
+        opened = whole.opened()
+        whole.item = {**item, "status": item.get("status", "completed")}
+        return [*opened, whole._event("done", whole.item)]
+
+    def _finish_item(self, key: str | int | None, native: NativeTurn | None) -> None:
+        item = self._open if key is None else self._call(key)
+        if item is None:
+            return
+        item.finished = True
+        if isinstance(item, OpenReasoning) and self._seal is not None and native is not None:
+            item.encrypted_content = self._seal(native, [item.snapshot()])
+            self._sealed = True
+
+    def _call(self, key: str | int) -> OpenCall:
+        call = self._calls.get(key)
+        if call is None:
+            raise UpstreamProtocolError(
+                f"the upstream continued tool call {key!r}, which is not open"
+            )
+        return call
+
+    def _item_id(self, item_type: str, index: int) -> str:
+        return output_item_id(self._envelope["id"], item_type, index)
+
+    # --- closing
+
+    def _close_open(self, status: ItemStatus = "completed") -> list[Event]:
+        item, self._open = self._open, None
+        if item is None:
+            return []
+        if self._seal is not None and isinstance(item, OpenReasoning):
+            if item.encrypted_content is None:
+                item.encrypted_content = self._seal(None, [item.snapshot()])
+        return item.closed(status)
+
+    def _close_finished_calls(self) -> list[Event]:
+        done = [key for key, call in self._calls.items() if call.finished]
+        return [event for key in done for event in self._calls.pop(key).closed("completed")]
+
+    def _close_all(self, *, incomplete: bool = False) -> list[Event]:
+        """Only the last item may be incomplete (Open Responses), and only in a response that is."""
+        last = self._items[-1] if self._items else None
+        events: list[Event] = []
+        if self._open is not None:
+            cut = incomplete and self._open is last
+            events += self._close_open("incomplete" if cut else "completed")
+        for call in self._calls.values():
+            cut = incomplete and call is last
+            events += call.closed("incomplete" if cut else "completed")
+        self._calls = {}
+        return events
+
+    def _trailing_seal(self) -> list[Event]:
+        """A turn whose native form hangs on no reasoning item goes to the client in an empty one."""
+        if self._seal is None or self._sealed or self.native is None:
+            return []
+        sealed = self._seal(self.native, self.output)
+        opening, item = self._reasoning()
+        item.encrypted_content = sealed
+        return [*opening, *self._close_all()]
+
+    def _end(self, events: list[Event], status: str, **fields: Any) -> list[Event]:
+        if self._terminal:
+            raise RuntimeError("the response has already ended")
+        self._terminal = True
+        self._envelope.update(fields, status=status, usage=self._usage())
+        final = {"type": f"response.{status}", "response": self.response}
+        return self._stamp([*events, final])
+
+    def _usage(self) -> dict[str, Any] | None:
+        return None if self.usage is None else _usage_body(self.usage)
+
+    # --- bookkeeping
+
+    def _learn(self, info: UpstreamInfo) -> None:
+        old = self.info
+        self.info = UpstreamInfo(
+            model=info.model or old.model,
+            service_tier=info.service_tier or old.service_tier,
+            upstream_id=info.upstream_id or old.upstream_id,
+            dropped=(*old.dropped, *info.dropped),
+        )
+        if info.service_tier:
+            self._envelope["service_tier"] = info.service_tier
+
+    def _lifecycle(self, kind: str, status: str) -> Event:
+        at = "in_progress" if kind == "in_progress" else status
+        snapshot = {**self._envelope, "status": at, "output": [], "usage": None}
+        return {"type": f"response.{kind}", "response": snapshot}
+
+    def _stamp(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            event["sequence_number"] = self._sequence
+            self._sequence += 1
+        return events
+
+
+def _usage_body(usage: UsageReported) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+
+
+def _unicode(text: str) -> str:
+    """A lone surrogate cannot be sent as UTF-8; it becomes U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,84 @@
+"""Rebuilds what a provider is shown: the stored turns and the new input, as spans.
+
+The rules of what is left out stand here. Calls that were never answered, and reasoning and calls that were
+cut off, are no part of what the model said; but the last completed response must have its calls answered.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from responses_mw import native_refs
+from responses_mw.deltas import NativeTurn
+from responses_mw.errors import InvalidRequest
+from responses_mw.turn import Item, Span
+from stores.base import History, StoredTurn
+
+
+def rebuild(history: History | None, new: Sequence[Span]) -> list[Span]:
+    """`new` is the request's own input. Raises InvalidRequest for calls and outputs that do not meet."""
+    turns = [] if history is None else history.turns
+    new_items = [item for span in new for item in span.items]
+    stored_items = [item for turn in turns for item in (*turn.input, *turn.output)]
+    calls = {item["call_id"] for item in _calls(stored_items)}
+    answered = {item["call_id"] for item in _outputs(stored_items)}
+    answered |= _check_new(new_items, calls)
+    if history is not None and history.status == "completed":
+        _check_pending(history.turns[-1].output, answered)
+    spans = [span for turn in turns for span in _spans(turn, calls, answered)]
+    return [*spans, *new]
+
+
+def _check_new(items: Sequence[Item], calls: set[Any]) -> set[Any]:
+    known = calls | {item["call_id"] for item in _calls(items)}
+    answered = {item["call_id"] for item in _outputs(items)}
+    for item in _outputs(items):
+        if item["call_id"] not in known:
+            raise InvalidRequest(
+                f"No tool call found for function call output with call_id {item['call_id']}.",
+                param="input",
+            )
+    _check_pending(items, answered)
+    return answered
+
+
+def _check_pending(items: Sequence[Item], answered: set[Any]) -> None:
+    for item in _calls(items):
+        if item["call_id"] not in answered:
+            raise InvalidRequest(
+                f"No tool output found for function call {item['call_id']}.", param="input"
+            )
+
+
+def _spans(turn: StoredTurn, calls: set[Any], answered: set[Any]) -> Iterator[Span]:
+    kept_input = [item for item in turn.input if not _is_output(item) or item["call_id"] in calls]
+    if kept_input:
+        yield Span(kept_input)
+    kept = [item for item in turn.output if not _left_out(item, answered)]
+    if not kept:
+        return
+    native = None
+    if turn.native is not None and len(kept) == len(turn.output):
+        state = native_refs.unpack(turn.native.state, turn.output)
+        native = NativeTurn(turn.native.scope, state)
+    yield Span(kept, native)
+
+
+def _left_out(item: Item, answered: set[Any]) -> bool:
+    cut = item.get("status") == "incomplete" and item["type"] in ("reasoning", "function_call")
+    return cut or (_is_call(item) and item["call_id"] not in answered)
+
+
+def _calls(items: Sequence[Item]) -> Iterator[Item]:
+    return (item for item in items if _is_call(item))
+
+
+def _outputs(items: Sequence[Item]) -> Iterator[Item]:
+    return (item for item in items if _is_output(item))
+
+
+def _is_call(item: Item) -> bool:
+    return "call_id" in item and not item["type"].endswith("_output")
+
+
+def _is_output(item: Item) -> bool:
+    return "call_id" in item and item["type"].endswith("_output")

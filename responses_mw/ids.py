@@ -1,0 +1,54 @@
+"""Identifiers: a response's random part runs through everything that belongs to it.
+
+`resp_<32 hex>`; its items `<prefix>_<32 hex>_<n>`, its inputs `<prefix>_<32 hex>_i<n>`. So an item leads to
+its response by its name alone.
+"""
+
+import re
+import secrets
+from typing import Any
+
+_PREFIXES = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "web_search_call": "ws",
+    "file_search_call": "fs",
+    "code_interpreter_call": "ci",
+    "image_generation_call": "ig",
+    "mcp_call": "mcp",
+    "mcp_list_tools": "mcpl",
+    "mcp_approval_request": "mcpr",
+    "compaction": "cmp",
+}
+_ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})_i?\d+\Z")
+
+
+def new_id(prefix: str) -> str:
+    """128 random bits: two never meet, and none can be guessed."""
+    return f"{prefix}_{secrets.token_hex(16)}"
+
+
+def random_part(id: str) -> str:
+    return id.partition("_")[2]
+
+
+def item_prefix(item_type: str) -> str:
+    return _PREFIXES.get(item_type, "item")
+
+
+def output_item_id(response_id: str, item_type: str, index: int) -> str:
+    return f"{item_prefix(item_type)}_{random_part(response_id)}_{index}"
+
+
+def input_item_id(response_id: str, item_type: str, index: int) -> str:
+    return f"{item_prefix(item_type)}_{random_part(response_id)}_i{index}"
+
+
+def response_of_item(item_id: Any) -> str | None:
+    """The response that an item id of ours belongs to; None for anyone else's ids."""
+    match = _ITEM.match(item_id) if isinstance(item_id, str) else None
+    return None if match is None else f"resp_{match[1]}"

@@ -1,0 +1,134 @@
+"""From a model's public name to the deployments that answer it, and through them to deltas."""
+
+import contextlib
+import dataclasses
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from responses_mw.deltas import Delta
+from responses_mw.errors import ConfigurationError, InvalidRequest, UpstreamError, UpstreamRefused
+from responses_mw.turn import Turn
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """Answers turns. Errors are raised from the UpstreamError tree (or InvalidRequest for the turn's).
+
+    A provider that has several deltas at once may also have `batches(turn)`, giving lists of them, and
+    `aclose()`, called when the application shuts down.
+    """
+
+    def stream(self, turn: Turn) -> AsyncIterator[Delta]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One place that answers for a model. `model` is its own name for it, None: the public one.
+
+    `id` names it in headers and records; None: made from the public name and its place in the list.
+    """
+
+    provider: Provider
+    model: str | None = None
+    id: str | None = None
+
+
+Models = Mapping[str, Provider | Deployment | Sequence[Deployment]]
+
+
+class Router:
+    """Tries a model's deployments in random order until one says something."""
+
+    def __init__(self, models: Models) -> None:
+        if not models:
+            raise ConfigurationError("models is empty: name at least one model and its provider")
+        self._models = {name: _deployments(name, given) for name, given in models.items()}
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._models)
+
+    def check(self, model: str) -> None:
+        """Raises InvalidRequest for a model nobody serves, naming those somebody does."""
+        if model not in self._models:
+            known = ", ".join(sorted(self._models))
+            raise InvalidRequest(
+                f"The model {model[:100]!r} does not exist. Known models: {known}.",
+                param="model",
+                code="model_not_found",
+            )
+
+    async def batches(self, turn: Turn) -> AsyncIterator[tuple[Deployment, list[Delta]]]:
+        """`turn.model` is the public name. Moves on to another deployment only before the first delta."""
+        deployments = self._models[turn.model]
+        order = random.sample(deployments, len(deployments))
+        for last, deployment in _marking_last(order):
+            begun = False
+            own = turn
+            if deployment.model is not None:
+                own = dataclasses.replace(turn, model=deployment.model)
+            try:
+                async with contextlib.aclosing(_batches(deployment.provider, own)) as batches:
+                    async for deltas in batches:
+                        begun = True
+                        yield deployment, deltas
+            except UpstreamError as error:
+                if begun or last or not _worth_another(error):
+                    raise
+            else:
+                return
+
+    async def aclose(self) -> None:
+        for deployments in self._models.values():
+            for deployment in deployments:
+                aclose = getattr(deployment.provider, "aclose", None)
+                if aclose is not None:
+                    await aclose()
+
+
+async def _batches(provider: Provider, turn: Turn) -> AsyncIterator[list[Delta]]:
+    batches = getattr(provider, "batches", None)
+    if batches is not None:
+        async with contextlib.aclosing(batches(turn)) as stream:
+            async for deltas in stream:
+                yield deltas
+    else:
+        stream = provider.stream(turn)
+        try:
+            async for delta in stream:
+                yield [delta]
+        finally:
+            aclose = getattr(stream, "aclose", None)
+            if aclose is not None:
+                await aclose()
+
+
+def _worth_another(error: UpstreamError) -> bool:
+    return not isinstance(error, UpstreamRefused) or error.status not in (400, 413, 422)
+
+
+def _deployments(
+    name: str, given: Provider | Deployment | Sequence[Deployment]
+) -> list[Deployment]:
+    if isinstance(given, Deployment):
+        given = [given]
+    elif not isinstance(given, Sequence):
+        given = [Deployment(given)]
+    found: list[Deployment] = []
+    for n, entry in enumerate(given):
+        if not isinstance(entry, Deployment) or not isinstance(entry.provider, Provider):
+            raise ConfigurationError(
+                f"models[{name!r}][{n}] is a {type(entry).__name__}; a Deployment around a Provider "
+                "(an object with a method stream(turn)) is needed"
+            )
+        id = entry.id or (name if len(given) == 1 else f"{name}-{n}")
+        found.append(dataclasses.replace(entry, id=id))
+    if not found:
+        raise ConfigurationError(f"models[{name!r}] is empty: give it at least one deployment")
+    return found
+
+
+def _marking_last(items: Sequence[Deployment]) -> Iterable[tuple[bool, Deployment]]:
+    return ((n == len(items), item) for n, item in enumerate(items, 1))

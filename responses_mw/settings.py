@@ -1,0 +1,31 @@
+"""How an application wants its responses served. Defaults are right for most."""
+
+from dataclasses import dataclass, field
+
+from responses_mw.output_items import RawReasoning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Times are seconds, sizes bytes."""
+
+    hold_status_s: float = 10.0
+    """How long the status line waits for the upstream to accept the turn, so that its 401 or 429 can
+    still be ours. Later errors are said in the stream."""
+    keep_alive_s: float = 15.0
+    """A comment is sent after this much silence, so that proxies keep the stream open."""
+    lease_s: float = 30.0
+    """A worker that has not renewed its claim on a response for this long is taken for dead."""
+    drain_s: float = 30.0
+    """How long a shutdown waits for the responses under way."""
+    max_body_bytes: int = 64 * 1024 * 1024
+    finish_when_client_leaves: bool = True
+    """A stored response is generated to its end without its client; False cancels it instead.
+    Unstored ones are always cancelled."""
+    strict: bool = False
+    """What a provider cannot express is a 400, rather than left out and named in a header."""
+    raw_reasoning: RawReasoning | None = None
+    """None shows chains of thought as summaries, which every client understands; `openai` or
+    `openresponses` shows them as reasoning content under the event names of the one or the other."""
+    seal_key: bytes | None = field(default=None, repr=False)
+    """Signs reasoning that clients keep themselves. None: made once and kept in the store."""
