@@ -1,25 +1,55 @@
-"""The schema, as SQLModel tables of their own registry: a host's metadata and Alembic never meet ours.
+"""The schema, as SQLModel tables of their own registry: a host's metadata never meets ours.
 
-A response is a handle onto (branch, depth); a turn is one JSON blob each of input and output at that place; a
-branch knows where it forked from its parent. Roots are branches too. Times are microseconds since the epoch.
+A response is a handle onto (branch, depth); a turn is one JSON blob each of input and output at
+that place; a branch knows where it forked from its parent. Roots are branches too. Times are
+microseconds since the epoch. The stores' hot path does not import this: it is for queries that may
+take their time, and a test holds it equal to what the migrations build.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Text, text
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    text,
+)
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-VERSION_TABLE = "rmw_version"
+from stores.migrate import VERSION_TABLE
+
+__all__ = [
+    "VERSION_TABLE",
+    "BranchRow",
+    "MetaRow",
+    "ResponseRow",
+    "Table",
+    "TurnRow",
+    "UsageRow",
+]
 
 
 class Table(SQLModel, registry=registry(metadata=MetaData())):
-    """Base of every table here; `Table.metadata` is what migrations compare with."""
+    """Base of every table here."""
+
+
+def _where(column: str) -> dict[str, Any]:
+    """Options of an index over only the rows that have this column."""
+    present = text(f"{column} IS NOT NULL")
+    return {"sqlite_where": present, "postgresql_where": present}
 
 
 class BranchRow(Table, table=True):
     """A line of turns. Depths at or below `fork` are read from `parent`. `id` is 63 random bits."""
 
     __tablename__ = "rmw_branch"
-    __table_args__ = (Index("ix_rmw_branch_parent", "parent", "fork"),)
+    __table_args__ = (Index("ix_rmw_branch_parent", "parent", "fork", **_where("parent")),)
 
     id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     owner: str = Field(sa_column=Column(Text, nullable=False))
@@ -30,18 +60,13 @@ class BranchRow(Table, table=True):
 class TurnRow(Table, table=True):
     """`input` and `output` are JSON arrays; `output` is NULL until something was kept.
 
-    `end_user` is here and not on the handle: a person's turns outlive their deleted ids, and purging must
-    still find them.
+    `end_user` is here and not on the handle: a person's turns outlive their deleted ids, and
+    purging must still find them.
     """
 
     __tablename__ = "rmw_turn"
     __table_args__ = (
-        Index(
-            "ix_rmw_turn_user",
-            "end_user",
-            sqlite_where=text("end_user IS NOT NULL"),
-            postgresql_where=text("end_user IS NOT NULL"),
-        ),
+        Index("ix_rmw_turn_user", "end_user", **_where("end_user")),
         {"sqlite_with_rowid": False},
     )
 
@@ -55,13 +80,16 @@ class TurnRow(Table, table=True):
 
 
 class ResponseRow(Table, table=True):
-    """The handle. `body` is the response object without `output`; `request` only for background work."""
+    """The handle. `body` is the response object without `output`.
+
+    `worker`, `lease_until` and `request` (background work only) are NULL unless it runs.
+    """
 
     __tablename__ = "rmw_response"
     __table_args__ = (
         Index("ix_rmw_response_place", "branch", "depth"),
         Index("ix_rmw_response_owner", "owner", "created_at"),
-        Index("ix_rmw_response_lease", "lease_until"),
+        Index("ix_rmw_response_worker", "worker", **_where("worker")),
     )
 
     id: str = Field(sa_column=Column(Text, primary_key=True))
@@ -85,3 +113,34 @@ class MetaRow(Table, table=True):
 
     key: str = Field(sa_column=Column(Text, primary_key=True))
     value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class UsageRow(Table, table=True):
+    """What one response used, without content; it outlives the response.
+
+    `chain` is the first id of its chain. Cost is in nano-dollars and counts only where
+    `cost_known`: an unknown price is not a zero.
+    """
+
+    __tablename__ = "rmw_usage"
+    __table_args__ = (
+        Index("ix_rmw_usage_owner", "owner", "created_at"),
+        Index("ix_rmw_usage_time", "created_at"),
+    )
+
+    response: str = Field(sa_column=Column(Text, primary_key=True))
+    owner: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    status: str = Field(sa_column=Column(Text, nullable=False))
+    end_user: str | None = Field(default=None, sa_column=Column(Text))
+    api_key: str | None = Field(default=None, sa_column=Column(Text))
+    model: str = Field(sa_column=Column(Text, nullable=False))
+    deployment: str | None = Field(default=None, sa_column=Column(Text))
+    chain: str | None = Field(default=None, sa_column=Column(Text))
+    input_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    cached_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    cache_write_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    output_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    reasoning_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    cost_nano: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    cost_known: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
