@@ -1,0 +1,104 @@
+"""Plays an upstream's bytes through an adapter and the assembler, without I/O.
+
+What the transport does between socket and assembler is repeated here, and nothing else.
+"""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from responses_mw.adapters.base import Adapter
+from responses_mw.assembler import ResponseAssembler
+from responses_mw.deltas import Delta
+from responses_mw.errors import UpstreamError
+from responses_mw.sse import NDJSONParser, SSEParser
+from responses_mw.turn import Turn
+
+Event = dict[str, Any]
+
+
+def play_recording(
+    adapter: Adapter,
+    recording: Path | str | bytes,
+    *,
+    chunk: int | None = None,
+    turn: Turn | None = None,
+    whole: bool | None = None,
+) -> list[Event]:
+    """The events that an answer with status 200 becomes; an upstream's mistake ends in `failed`.
+
+    A streamed answer is fed in pieces of `chunk` bytes (None: all at once). `whole` says that the
+    bytes are one answer rather than a stream; by default, that is what a file named `.json` holds.
+    A file named `.b64` is decoded first.
+    """
+    body = recording if isinstance(recording, bytes) else _read(Path(recording))
+    if whole is None:
+        whole = not isinstance(recording, bytes) and Path(recording).suffix == ".json"
+    turn = turn or Turn(model="recorded", spans=(), stream=not whole)
+    if whole:
+        return _assemble(adapter.decode(body, turn))
+    return _assemble(_stream(adapter, turn, body, chunk))
+
+
+def _read(path: Path) -> bytes:
+    raw = path.read_bytes()
+    return base64.b64decode(raw) if path.suffix == ".b64" else raw
+
+
+def _stream(adapter: Adapter, turn: Turn, body: bytes, chunk: int | None) -> Iterator[Delta]:
+    parser = SSEParser() if adapter.framing == "sse" else NDJSONParser()
+    decoder = adapter.decoder(turn)
+    size = chunk or max(1, len(body))
+    for start in range(0, len(body), size):
+        for event in parser.feed(body[start : start + size]):
+            yield from decoder.feed(event)
+    yield from decoder.close()
+
+
+def _assemble(deltas: Iterator[Delta]) -> list[Event]:
+    assembler = ResponseAssembler(_created())
+    events = assembler.start()
+    try:
+        for delta in deltas:
+            events += assembler.feed(delta)
+    except UpstreamError as error:
+        return events + assembler.fail(error)
+    return events + assembler.finish()
+
+
+def _created() -> Event:
+    """A response as it stands before anything was said, of a request that set no option."""
+    return {
+        "id": "resp_" + "0" * 32,
+        "object": "response",
+        "created_at": 0,
+        "completed_at": None,
+        "status": "in_progress",
+        "incomplete_details": None,
+        "error": None,
+        "model": "recorded",
+        "previous_response_id": None,
+        "instructions": None,
+        "output": [],
+        "tools": [],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "text": {"format": {"type": "text"}},
+        "reasoning": None,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "top_logprobs": 0,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "truncation": "disabled",
+        "store": True,
+        "background": False,
+        "service_tier": "default",
+        "metadata": {},
+        "safety_identifier": None,
+        "prompt_cache_key": None,
+        "usage": None,
+    }
