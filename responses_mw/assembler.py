@@ -1,7 +1,7 @@
 """Turns deltas into the events of one response, and into the response itself.
 
-Everything that depends on order lives here and nowhere else: sequence numbers, indexes, item ids, item and
-response status, and that there is exactly one terminal event.
+Everything that depends on order lives here and nowhere else: sequence numbers, indexes, item ids,
+item and response status, and that there is exactly one terminal event.
 """
 
 import time
@@ -113,6 +113,15 @@ class ResponseAssembler:
                 return self._stamp(self._start_call(delta))
             case OutputItem(item):
                 return self._stamp([*self._close_all(), *self._whole_item(dict(item))])
+            case _:
+                self._note(delta)
+        return []
+
+    def _note(
+        self, delta: ItemFinished | NativeTurn | UsageReported | UpstreamInfo | Stopped
+    ) -> None:
+        """Deltas that are remembered until the end, and cause no event by themselves."""
+        match delta:
             case ItemFinished(key, native):
                 self._finish_item(key, native)
             case NativeTurn():
@@ -125,7 +134,6 @@ class ResponseAssembler:
                 self._stopped = delta
             case other:
                 assert_never(other)
-        return []
 
     def finish(self) -> list[Event]:
         """The upstream is done. The last event is the terminal one."""
@@ -140,6 +148,19 @@ class ResponseAssembler:
         """What was written so far stays, its last item incomplete."""
         events = self._close_all(incomplete=True)
         return self._end(events, "failed", error=error.in_response())
+
+    def revoke(self, error: ResponsesError) -> Event:
+        """The end was not kept: says `failed` in the place of the terminal event, which nobody
+        saw."""
+        self._envelope.update(
+            status="failed", error=error.in_response(), completed_at=None, incomplete_details=None
+        )
+        sequence = self._sequence - 1
+        return {
+            "type": "response.failed",
+            "response": self.response,
+            "sequence_number": sequence,
+        }
 
     def cancel(self) -> None:
         """The response ends without an event: the protocol has none for it."""
@@ -232,9 +253,8 @@ class ResponseAssembler:
         item, self._open = self._open, None
         if item is None:
             return []
-        if self._seal is not None and isinstance(item, OpenReasoning):
-            if item.encrypted_content is None:
-                item.encrypted_content = self._seal(None, [item.snapshot()])
+        if isinstance(item, OpenReasoning) and self._seal is not None:
+            item.encrypted_content = item.encrypted_content or self._seal(None, [item.snapshot()])
         return item.closed(status)
 
     def _close_finished_calls(self) -> list[Event]:
@@ -255,7 +275,7 @@ class ResponseAssembler:
         return events
 
     def _trailing_seal(self) -> list[Event]:
-        """A turn whose native form hangs on no reasoning item goes to the client in an empty one."""
+        """A native turn that hangs on no reasoning item goes to the client in an empty one."""
         if self._seal is None or self._sealed or self.native is None:
             return []
         sealed = self._seal(self.native, self.output)

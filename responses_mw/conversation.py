@@ -1,7 +1,8 @@
 """Rebuilds what a provider is shown: the stored turns and the new input, as spans.
 
-The rules of what is left out stand here. Calls that were never answered, and reasoning and calls that were
-cut off, are no part of what the model said; but the last completed response must have its calls answered.
+The rules of what is left out stand here. Calls that were never answered, and reasoning and calls
+that were cut off, are no part of what the model said; but the last completed response must have its
+calls answered.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from stores.base import History, StoredTurn
 
 
 def rebuild(history: History | None, new: Sequence[Span]) -> list[Span]:
-    """`new` is the request's own input. Raises InvalidRequest for calls and outputs that do not meet."""
+    """`new` is the request's own input. InvalidRequest for calls and outputs that do not meet."""
     turns = [] if history is None else history.turns
     new_items = [item for span in new for item in span.items]
     stored_items = [item for turn in turns for item in (*turn.input, *turn.output)]

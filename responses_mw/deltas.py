@@ -1,8 +1,8 @@
 """What a provider says, in the smallest vocabulary that the Responses API can be assembled from.
 
-A delta carries no id, no index and no sequence number: the assembler counts. Text, refusals and reasoning
-open their item by themselves; a delta of another kind closes it. Tool calls are addressed by `key` and may
-overlap.
+A delta carries no id, no index and no sequence number: the assembler counts. Text, refusals and
+reasoning open their item by themselves; a delta of another kind closes it. Tool calls are addressed
+by `key` and may overlap.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ StopReason = Literal["stop", "max_output_tokens", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class UpstreamInfo:
-    """The upstream accepted the turn (2xx). First delta of every HTTP provider; fields as they get known.
+    """The upstream accepted the turn (2xx). First delta of every HTTP provider; fields as they get
+    known.
 
     `dropped` names request fields that this upstream cannot express and that were left out.
     """
@@ -65,7 +66,8 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """`key` is the decoder's own name for the call; a `call_id` of None is minted by the assembler."""
+    """`key` is the decoder's own name for the call; a `call_id` of None is minted by the
+    assembler."""
 
     key: str | int
     name: str
@@ -89,8 +91,8 @@ class OutputItem:
 class NativeTurn:
     """The assistant turn as the upstream wants it back: verbatim JSON, in order.
 
-    Replayed unmodified to an adapter whose `scope` is equal; everyone else gets the items. An adapter
-    yields none when items suffice. At most one per turn, before Stopped.
+    Replayed unmodified to an adapter whose `scope` is equal; everyone else gets the items. An
+    adapter yields none when items suffice. At most one per turn, before Stopped.
     """
 
     scope: str
@@ -101,7 +103,8 @@ class NativeTurn:
 class ItemFinished:
     """Closes the open message or reasoning item, or the call named by `key`.
 
-    `native` is what a client that keeps its own state must send back for this (reasoning) item alone.
+    `native` is what a client that keeps its own state must send back for this (reasoning) item
+    alone.
     """
 
     key: str | int | None = None
@@ -124,7 +127,8 @@ class UsageReported:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Why the model stopped: completed, or incomplete for one of two reasons. Failures are raised."""
+    """Why the model stopped: completed, or incomplete for one of two reasons. Failures are
+    raised."""
 
     reason: StopReason = "stop"
 

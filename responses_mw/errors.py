@@ -7,7 +7,7 @@
     │   ├── NotFound                404
     │   ├── Conflict                409
     │   └── BodyTooLarge            413
-    ├── UpstreamError               the provider's: the router may try elsewhere before the first delta
+    ├── UpstreamError               the provider's: may be tried elsewhere, before a delta
     │   ├── UpstreamUnavailable     502: no connection, or it broke
     │   ├── UpstreamTimeout         504: connected, and silent for too long
     │   ├── UpstreamRefused         its own HTTP status (401, 429, 5xx) and Retry-After
@@ -15,8 +15,8 @@
     ├── ConfigurationError          the operator's: raised at start, never to a client
     └── StoreUnavailable            503: the turn could not be read or kept
 
-Every class knows the envelope it is shown in. A message says what happened, the value and what to do;
-never a secret, never a prompt.
+Every class knows the envelope it is shown in. A message says what happened, the value and what to
+do; never a secret, never a prompt.
 """
 
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ class BodyTooLarge(InvalidRequest):
 
 
 class UpstreamError(ResponsesError):
-    """`provider` names the upstream for people; `retry_after` is in seconds, as the upstream said it."""
+    """`provider` names the upstream for people; `retry_after` is in seconds, as it said."""
 
     status = 502
 

@@ -1,7 +1,7 @@
 """Identifiers: a response's random part runs through everything that belongs to it.
 
-`resp_<32 hex>`; its items `<prefix>_<32 hex>_<n>`, its inputs `<prefix>_<32 hex>_i<n>`. So an item leads to
-its response by its name alone.
+`resp_<32 hex>`; its items `<prefix>_<32 hex>_<n>`, its inputs `<prefix>_<32 hex>_i<n>`. So an item
+leads to its response by its name alone.
 """
 
 import re

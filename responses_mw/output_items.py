@@ -1,7 +1,7 @@
 """One output item while it is being said: what it opens with, grows by and closes with.
 
-Each method returns the events it causes, without sequence numbers; the assembler stamps those. What a item
-of one type looks like on the wire stands here and nowhere else.
+Each method returns the events it causes, without sequence numbers; the assembler stamps those. What
+an item of one type looks like on the wire stands here and nowhere else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ RawReasoning = Literal["openai", "openresponses"]
 
 
 class OpenText:
-    """A content part that is streamed as text: output_text, refusal, reasoning_text or summary_text."""
+    """A content part that is streamed as text: output_text, refusal, reasoning_text or
+    summary_text."""
 
     __slots__ = ("_pieces", "annotations", "body", "logprobs", "place", "stem", "type")
 
@@ -173,7 +174,8 @@ class OpenMessage(OpenItem):
 class OpenReasoning(OpenItem):
     """Thinking is shown as a summary: OpenAI and Open Responses name the raw events differently.
 
-    With `raw_reasoning` a raw chain of thought goes into `content` under the names of the one or the other.
+    With `raw_reasoning` a raw chain of thought goes into `content` under the names of the one or
+    the other.
     """
 
     def __init__(self, id: str, output_index: int, raw_reasoning: RawReasoning | None) -> None:
@@ -227,7 +229,8 @@ class OpenReasoning(OpenItem):
 
 
 class OpenCall(OpenItem):
-    """Arguments that never came are an empty object: the model called a function without parameters."""
+    """Arguments that never came are an empty object: the model called a function without
+    parameters."""
 
     def __init__(self, id: str, output_index: int, *, name: str, call_id: str) -> None:
         item: Item = {

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,10 +14,11 @@ from responses_mw.turn import Turn
 
 @runtime_checkable
 class Provider(Protocol):
-    """Answers turns. Errors are raised from the UpstreamError tree (or InvalidRequest for the turn's).
+    """Answers turns. Errors are raised from the UpstreamError tree (or InvalidRequest for the
+    turn's).
 
-    A provider that has several deltas at once may also have `batches(turn)`, giving lists of them, and
-    `aclose()`, called when the application shuts down.
+    A provider that has several deltas at once may also have `batches(turn)`, giving lists of them,
+    and `aclose()`, called when the application shuts down.
     """
 
     def stream(self, turn: Turn) -> AsyncIterator[Delta]: ...
@@ -60,8 +61,8 @@ class Router:
                 code="model_not_found",
             )
 
-    async def batches(self, turn: Turn) -> AsyncIterator[tuple[Deployment, list[Delta]]]:
-        """`turn.model` is the public name. Moves on to another deployment only before the first delta."""
+    async def batches(self, turn: Turn) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]:
+        """`turn.model` is the public name. Moves on to another deployment only before a delta."""
         deployments = self._models[turn.model]
         order = random.sample(deployments, len(deployments))
         for last, deployment in _marking_last(order):
@@ -88,19 +89,19 @@ class Router:
                     await aclose()
 
 
-async def _batches(provider: Provider, turn: Turn) -> AsyncIterator[list[Delta]]:
+async def _batches(provider: Provider, turn: Turn) -> AsyncGenerator[list[Delta], None]:
     batches = getattr(provider, "batches", None)
     if batches is not None:
         async with contextlib.aclosing(batches(turn)) as stream:
             async for deltas in stream:
                 yield deltas
     else:
-        stream = provider.stream(turn)
+        deltas = provider.stream(turn)
         try:
-            async for delta in stream:
+            async for delta in deltas:
                 yield [delta]
         finally:
-            aclose = getattr(stream, "aclose", None)
+            aclose = getattr(deltas, "aclose", None)
             if aclose is not None:
                 await aclose()
 

@@ -1,8 +1,8 @@
 """Reasoning that a client carries for us: signed, so that it comes back as it went or not at all.
 
-A seal holds an assistant turn's native form and a digest of the items it stands for: the reasoning item that
-carries it and `span - 1` items before that one. It is bound to its owner. It is not encrypted: it says
-nothing to the client that the provider did not.
+A seal holds native state and a digest of the items it stands for: the reasoning item that carries
+it or, in an empty one at the end of a turn, the `span` items before it. It is bound to its owner.
+It is not encrypted: it says nothing to the client that the provider did not.
 """
 
 import base64
@@ -28,7 +28,8 @@ class Sealer:
         self._key = hmac.digest(key, b"seal:" + owner.encode(), "sha256")
 
     def seal(self, native: NativeTurn | None, items: Sequence[Item]) -> str:
-        """`items` end with the reasoning item that will carry the seal, or go directly before it."""
+        """`items` end with the reasoning item that will carry the seal, or go directly before
+        it."""
         payload = {
             "scope": "" if native is None else native.scope,
             "state": None if native is None else native.state,

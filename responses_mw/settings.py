@@ -10,8 +10,8 @@ class Settings:
     """Times are seconds, sizes bytes."""
 
     hold_status_s: float = 10.0
-    """How long the status line waits for the upstream to accept the turn, so that its 401 or 429 can
-    still be ours. Later errors are said in the stream."""
+    """How long the status line waits for the upstream to accept the turn, so that its 401 or 429
+    can still be ours. Later errors are said in the stream."""
     keep_alive_s: float = 15.0
     """A comment is sent after this much silence, so that proxies keep the stream open."""
     lease_s: float = 30.0
@@ -26,6 +26,7 @@ class Settings:
     """What a provider cannot express is a 400, rather than left out and named in a header."""
     raw_reasoning: RawReasoning | None = None
     """None shows chains of thought as summaries, which every client understands; `openai` or
-    `openresponses` shows them as reasoning content under the event names of the one or the other."""
+    `openresponses` shows them as reasoning content under the event names of the one or the
+    other."""
     seal_key: bytes | None = field(default=None, repr=False)
     """Signs reasoning that clients keep themselves. None: made once and kept in the store."""

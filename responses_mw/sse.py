@@ -1,6 +1,7 @@
 """Cuts an upstream's bytes into events, sans I/O: server-sent events and newline-delimited JSON.
 
-Bytes in, whole events out, whatever the chunking. An unterminated last event is dropped (WHATWG, 9.2.6).
+Bytes in, whole events out, whatever the chunking. An unterminated last event is dropped (WHATWG,
+9.2.6).
 """
 
 from collections.abc import Iterable

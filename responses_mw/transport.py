@@ -1,7 +1,7 @@
 """Speaks HTTP to upstreams: the only file that imports httpx.
 
-A deployment's adapter encodes the turn, this posts it, cuts the answer into events and hands them to the
-decoder. Foreign exceptions become the tree in `errors.py` here.
+A deployment's adapter encodes the turn, this posts it, cuts the answer into events and hands them
+to the decoder. Foreign exceptions become the tree in `errors.py` here.
 """
 
 import asyncio

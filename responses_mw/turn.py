@@ -1,7 +1,8 @@
 """One model call: everything a provider is told, and nothing about ids, stores or sockets.
 
-The conversation arrives as spans, oldest first. A span is a run of Responses items that belong together; if
-it came from a provider, it may carry the same content in that provider's own form (`native`).
+The conversation arrives as spans, oldest first. A span is a run of Responses items that belong
+together; if it came from a provider, it may carry the same content in that provider's own form
+(`native`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,13 +12,14 @@ from typing import Any, Literal
 from responses_mw.deltas import NativeTurn
 
 Item = dict[str, Any]
-"""One Responses item, wire JSON, already validated and normalised: messages have `type` and a list as
-`content`. Shared and never modified."""
+"""One Responses item, wire JSON, already validated and normalised: messages have `type` and a list
+as `content`. Shared and never modified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`native` says the same as `items`: a whole assistant turn, or one reasoning item a client sent back."""
+    """`native` says the same as `items`: a whole assistant turn, or one reasoning item a client
+    sent back."""
 
     items: Sequence[Item]
     native: NativeTurn | None = None
@@ -30,8 +32,8 @@ ToolChoice = Literal["none", "auto", "required"]
 class Turn:
     """Unset options are None: an adapter leaves them out, so that the upstream's default holds.
 
-    `model` is the upstream's own name for the model. `tools` and `tool_choice` are as the client sent them;
-    adapters read `offered_tools`, `choice` and `forced_tool` instead.
+    `model` is the upstream's own name for the model. `tools` and `tool_choice` are as the client
+    sent them; adapters read `offered_tools`, `choice` and `forced_tool` instead.
     """
 
     model: str
@@ -48,7 +50,8 @@ class Turn:
     logprobs: bool = False
     top_logprobs: int | None = None
     text_format: Mapping[str, Any] | None = None
-    """`{"type": "json_object"}` or `{"type": "json_schema", name, schema, strict, description}`; None: text."""
+    """`{"type": "json_object"}` or `{"type": "json_schema", name, schema, strict, description}`;
+    None: text."""
     verbosity: str | None = None
     reasoning_effort: str | None = None
     reasoning_summary: str | None = None
@@ -69,7 +72,8 @@ class Turn:
     """Opaque, and set only for the deployment that issued it."""
 
     def replay(self, scope: str) -> Iterator[Item | Span]:
-        """The conversation in order: a whole Span where its native form is of `scope`, else single items."""
+        """The conversation in order: a whole Span where its native form is of `scope`, else single
+        items."""
         for span in self.spans:
             if span.native is not None and span.native.scope == scope:
                 yield span

@@ -1,7 +1,7 @@
 """What a session store owes its callers: the turns of every response, rebuilt from any id.
 
-Bodies, items and native turns are JSON to a store; it looks inside none of them but for item `id`s when it
-pages. Nothing here imports `responses_mw`.
+Bodies, items and native turns are JSON to a store; it looks inside none of them but for item `id`s
+when it pages. Nothing here imports `responses_mw`.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +26,8 @@ class StoreBusy(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who generates a response, and until when nobody else may take it over. `until` is aware UTC."""
+    """Who generates a response, and until when nobody else may take it over. `until` is aware
+    UTC."""
 
     worker: str
     until: datetime
@@ -35,7 +36,8 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class NewResponse:
-    """A response about to be generated, with its input. `body` is the response object without `output`.
+    """A response about to be generated, with its input. `body` is the response object without
+    `output`.
 
     `request` is kept only for work that another worker may have to start again (background).
     `end_user` is who the turn was for, so that one person's turns can be purged.
@@ -94,7 +96,8 @@ class StoredTurn:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The chain up to and including one response; `status` is that response's, `turns` oldest first."""
+    """The chain up to and including one response; `status` is that response's, `turns` oldest
+    first."""
 
     status: Status
     turns: list[StoredTurn] = field(default_factory=list)
@@ -109,8 +112,9 @@ class Page:
 class SessionStore(ABC):
     """Every method is safe to call concurrently from one event loop, and from many processes.
 
-    Missing is None or False, never an exception; another owner's id is missing. Values go in and out by
-    copy. Only StoreError is raised. A cancelled caller never cancels a transaction under way.
+    Missing is None or False, never an exception; another owner's id is missing. Values go in and
+    out by copy. Only StoreError is raised. A cancelled caller never cancels a transaction under
+    way.
     """
 
     shared_between_processes = True
@@ -144,23 +148,25 @@ class SessionStore(ABC):
 
     @abstractmethod
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
-        """Records the end. False, and nothing written, unless the response is running under this lease
-        (same worker, same attempt)."""
+        """Records the end. False, and nothing written, unless the response is running under this
+        lease (same worker, same attempt)."""
 
     @abstractmethod
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
-        """Takes a reservation back as if it had never been; False unless running under this lease."""
+        """Takes a reservation back as if it had never been; False unless running under this
+        lease."""
 
     @abstractmethod
     async def renew(self, worker: str, until: datetime) -> list[str]:
-        """Extends every lease of `worker`; answers the ids of its responses that were asked to cancel."""
+        """Extends every lease of `worker`; answers the ids of its responses that were asked to
+        cancel."""
 
     @abstractmethod
     async def take_expired(
         self, worker: str, *, now: datetime, until: datetime, limit: int = 100
     ) -> list[StoredResponse]:
-        """Moves running responses whose lease ended before `now` to `worker`, with their attempt counted
-        up. Each is given to exactly one caller."""
+        """Moves running responses whose lease ended before `now` to `worker`, with their attempt
+        counted up. Each is given to exactly one caller."""
 
     # --- reading
 
@@ -208,11 +214,13 @@ class SessionStore(ABC):
 
     @abstractmethod
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
-        """Blanks input, output and native turn of one response, of one end user's, or of all of the owner's,
-        in their descendants' histories too; ids that match are deleted. Returns how many turns were blanked."""
+        """Blanks input, output and native turn of one response, of one end user's, or of all of the
+        owner's, in their descendants' histories too; ids that match are deleted. Returns how many
+        turns were blanked."""
 
     # --- keys
 
     @abstractmethod
     async def secret(self, name: str) -> bytes:
-        """32 random bytes, made at the first call for this name and the same ever after, on every worker."""
+        """32 random bytes, made at the first call for this name and the same ever after, on every
+        worker."""

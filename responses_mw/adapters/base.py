@@ -1,4 +1,5 @@
-"""The two shapes an adapter has: encode a turn, decode an answer. No I/O, no state between requests."""
+"""The two shapes an adapter has: encode a turn, decode an answer. No I/O, no state between
+requests."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ Framing = Literal["sse", "ndjson"]
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """`path` is appended to the deployment's base URL; `dropped` names the fields that were left out."""
+    """`path` is appended to the deployment's base URL; `dropped` names the fields that were left
+    out."""
 
     path: str
     body: dict[str, Any]
@@ -39,7 +41,8 @@ class Adapter(Protocol):
     framing: Framing
 
     def scope(self, turn: Turn) -> str:
-        """Names what a native turn may be replayed to: adapter, model family, and more where it binds."""
+        """Names what a native turn may be replayed to: adapter, model family, and more where it
+        binds."""
         ...
 
     def encode(self, turn: Turn) -> UpstreamRequest:
