@@ -1,0 +1,38 @@
+"""The conformance suite: what every session store must do, as a pytest class to subclass.
+
+    class TestMyStore(SessionStoreConformance):
+        @pytest.fixture
+        async def store(self, tmp_path):
+            async with MyStore(tmp_path / "sessions") as store:
+                yield store
+
+Each test gets a store of its own, empty and open. Hooks (see `hooks.py`) let the suite look
+further; what it cannot see without one is skipped by name. Needs pytest, and anyio's plugin.
+"""
+
+import pytest
+
+# Before they are imported: a failing `assert` in a library says what it compared only then.
+pytest.register_assert_rewrite(
+    *(
+        f"stores.testing.{name}"
+        for name in ("turns", "chains", "deleting", "purging", "leases", "owners", "values", "life")
+    )
+)
+
+from stores.testing.chains import ChainTests  # noqa: E402 -- after the rewrite is registered
+from stores.testing.deleting import DeletingTests  # noqa: E402
+from stores.testing.hooks import Budget, StoreHooks  # noqa: E402
+from stores.testing.leases import LeaseTests  # noqa: E402
+from stores.testing.life import LifeTests  # noqa: E402
+from stores.testing.owners import OwnerTests  # noqa: E402
+from stores.testing.purging import PurgingTests  # noqa: E402
+from stores.testing.values import ValueTests  # noqa: E402
+
+__all__ = ["Budget", "SessionStoreConformance", "StoreHooks"]
+
+
+class SessionStoreConformance(
+    ChainTests, DeletingTests, PurgingTests, LeaseTests, OwnerTests, ValueTests, LifeTests
+):
+    """Subclass it with an async fixture `store`."""

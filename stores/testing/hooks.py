@@ -1,0 +1,46 @@
+"""What a store's author may tell the suite, so that it can see more than the interface shows.
+
+Every hook has a default that skips the tests which need it, by name.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import pytest
+
+from stores.base import SessionStore
+
+
+@dataclass(slots=True)
+class Budget:
+    """What was sent to the database while it was watched.
+
+    A statement outside a transaction counts as a transaction, too.
+    """
+
+    statements: int = 0
+    transactions: int = 0
+
+
+class StoreHooks:
+    """Runs every test on asyncio, whatever the project around it configured."""
+
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture(scope="class")
+    def anyio_backend(self) -> str:
+        return "asyncio"
+
+    def beside(self, store: SessionStore) -> SessionStore:
+        """A second store over the same data, not yet open: what another process would make."""
+        if not store.shared_between_processes:
+            pytest.skip(f"{type(store).__name__} is not shared between processes")
+        pytest.skip(f"{type(self).__name__} has no hook beside()")
+
+    async def kept(self, store: SessionStore) -> list[bytes]:
+        """One value for each turn in the database, reachable or not, with all its content."""
+        pytest.skip(f"{type(self).__name__} has no hook kept()")
+
+    def watch(self, store: SessionStore) -> AbstractContextManager[Budget]:
+        """Counts what `store` sends to its database inside the `with` block."""
+        pytest.skip(f"{type(self).__name__} has no hook watch()")
