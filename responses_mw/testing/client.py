@@ -1,0 +1,50 @@
+"""The official OpenAI client talking to an application in this process, without a socket."""
+
+from typing import Any
+
+import httpx2
+from openai import AsyncOpenAI
+
+from responses_mw.app import ResponsesApp
+from responses_mw.router import Provider
+from responses_mw.testing.asgi import ASGIApp, InProcessTransport
+from responses_mw.testing.providers import ScriptedProvider
+from stores import MemoryStore
+
+
+def openai_client(
+    app: ASGIApp,
+    base_url: str = "http://test/v1",
+    *,
+    api_key: str = "test",
+    max_retries: int = 0,
+    lifespan: bool = False,
+) -> AsyncOpenAI:
+    """The path of `base_url` is where a host application serves the API; a ResponsesApp given by
+    itself is mounted there.
+
+    Nothing is retried by default, so that a test sees the first error. With `lifespan` the
+    application is started by the first request and shut down when the client is closed; without it,
+    both are up to whoever owns the application. Other options: `client.with_options(...)`.
+    """
+    mounted_at = httpx2.URL(base_url).path.rstrip("/") if isinstance(app, ResponsesApp) else ""
+    transport = InProcessTransport(app, root_path=mounted_at, lifespan=lifespan)
+    return AsyncOpenAI(
+        base_url=base_url,
+        api_key=api_key,
+        max_retries=max_retries,
+        http_client=httpx2.AsyncClient(transport=transport),
+    )
+
+
+def client_of(*given: Any, base_url: str) -> AsyncOpenAI:
+    """A client of what a test gave: an application, a provider, or the answers of a scripted one."""
+    match given:
+        case (Provider() as provider,):
+            app: ASGIApp = ResponsesApp(store=MemoryStore(), models={"test": provider})
+        case (app,) if callable(app):
+            pass
+        case answers:
+            scripted = ScriptedProvider(*answers)
+            app = ResponsesApp(store=MemoryStore(), models={"test": scripted})
+    return openai_client(app, base_url, lifespan=True)
