@@ -1,0 +1,194 @@
+"""What can be wrong with one JSON value of a request, and how that is said.
+
+Nothing here knows a parameter, an item or a tool by name. Checks raise Wrong with a path relative
+to what they were given; the caller puts its own place in front. A message says what is allowed and
+shows the value, shortened; text that a person wrote is never shown, only its type.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from responses_mw.errors import InvalidRequest
+
+MISSING = "missing_required_parameter"
+INVALID_TYPE = "invalid_type"
+INVALID_VALUE = "invalid_value"
+UNKNOWN = "unknown_parameter"
+UNSUPPORTED = "unsupported_parameter"
+
+MAX_TEXT = 10 * 1024 * 1024
+"""Characters of one text (Open Responses: maxLength 10485760)."""
+
+_SHOWN = 40
+_MAX_PATH = 200
+_KINDS: dict[type, str] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+class Wrong(Exception):
+    """Stays inside validation: `error()` is raised in its place once the whole path is known."""
+
+    def __init__(self, at: str, problem: str, code: str = INVALID_VALUE) -> None:
+        super().__init__(at, problem, code)
+        self.at = at
+        self.problem = problem
+        self.code = code
+
+    def under(self, place: str) -> "Wrong":
+        return Wrong(join(place, self.at), self.problem, self.code)
+
+    def error(self) -> InvalidRequest:
+        at = shortened(self.at, _MAX_PATH)
+        return InvalidRequest(f"'{at}' {self.problem}.", param=at, code=self.code)
+
+
+def join(place: str, at: str) -> str:
+    """`input` and `[0].role` make `input[0].role`."""
+    return f"{place}.{at}" if place and at and not at.startswith("[") else place + at
+
+
+def shortened(text: str, length: int = _SHOWN) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def kind(value: Any) -> str:
+    return _KINDS.get(type(value), "a value")
+
+
+def show(value: Any) -> str:
+    """The value as JSON where it is short, else what it is."""
+    match value:
+        case str():
+            return repr(shortened(value))
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return shortened(str(value))
+        case other:
+            return kind(other)
+
+
+def listed(values: Collection[str]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def missing(at: str) -> Wrong:
+    return Wrong(at, "is required", MISSING)
+
+
+def wrong_type(at: str, value: Any, expected: str) -> Wrong:
+    return Wrong(at, f"must be {expected}, not {kind(value)}", INVALID_TYPE)
+
+
+def not_among(at: str, value: Any, allowed: Collection[str]) -> Wrong:
+    return Wrong(at, f"must be one of {listed(allowed)}, not {show(value)}")
+
+
+def without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+    """The same object if it holds none."""
+    if None not in value.values():
+        return value
+    return {name: inner for name, inner in value.items() if inner is not None}
+
+
+Check = Callable[[Any, str], None]
+"""Takes a value and its name; raises Wrong."""
+
+
+class Field(NamedTuple):
+    """`type` is the exact JSON type, or `object` where `check` decides. Null means: not there."""
+
+    name: str
+    type: type
+    required: bool = False
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One type of object: its fields, and a rule over all of them. Other keys are let pass."""
+
+    fields: Sequence[Field] = ()
+    rule: Callable[[Mapping[str, Any]], None] | None = None
+
+
+def check_shape(value: Mapping[str, Any], shape: Shape) -> None:
+    for name, expected, required, check in shape.fields:
+        got = value.get(name)
+        if got is None:
+            if required:
+                raise missing(name)
+        elif expected is not object and type(got) is not expected:
+            raise wrong_type(name, got, _KINDS[expected])
+        elif check is not None:
+            check(got, name)
+    if shape.rule is not None:
+        shape.rule(value)
+
+
+def check_typed(
+    value: Any, shapes: Mapping[str, Shape], *, of: Collection[str] | None = None
+) -> None:
+    """An object whose `type` says which shape it has; `of` narrows what may stand here."""
+    if type(value) is not dict:
+        raise wrong_type("", value, "an object")
+    type_ = value.get("type")
+    if type_ is None:
+        raise missing("type")
+    if type(type_) is not str:
+        raise wrong_type("type", type_, "a string")
+    allowed = shapes if of is None else of
+    if type_ not in allowed:
+        raise not_among("type", type_, allowed)
+    check_shape(value, shapes[type_])
+
+
+def check_each(values: Sequence[Any], at: str, check: Callable[[Any], None]) -> None:
+    for index, value in enumerate(values):
+        try:
+            check(value)
+        except Wrong as wrong:
+            raise wrong.under(f"{at}[{index}]") from None
+
+
+def one_of(*allowed: str) -> Check:
+    def check(value: Any, at: str) -> None:
+        if value not in allowed:
+            raise not_among(at, value, allowed)
+
+    return check
+
+
+def length(least: int, most: int) -> Check:
+    """Of a string in characters, of an array in elements."""
+
+    def check(value: Any, at: str) -> None:
+        if not least <= len(value) <= most:
+            unit = "characters" if isinstance(value, str) else "elements"
+            raise Wrong(at, f"must have {least} to {most} {unit}, not {len(value)}")
+
+    return check
+
+
+MAX_DEPTH = 240
+
+
+def not_too_deep(value: Any, at: str = "") -> None:
+    """What is accepted must also be writable again: orjson reads 1024 levels and writes 254.
+
+    The levels put around the value are those that events, stored turns and upstream bodies may add.
+    """
+    try:
+        orjson.dumps((((((((((((((value,),),),),),),),),),),),),))
+    except TypeError:
+        raise Wrong(at, f"is nested more than {MAX_DEPTH} levels deep; send it flatter") from None

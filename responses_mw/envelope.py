@@ -1,0 +1,107 @@
+"""What a response shows: every key that is always there, and what it repeats of the request.
+
+The rules are those that satisfy Open Responses and OpenAI's own types at once. Nothing here changes
+with time: `output`, `status` and what follows from them are the assembler's.
+"""
+
+from typing import Any
+
+from responses_mw.checks import without_nulls
+from responses_mw.deltas import UsageReported
+from responses_mw.schema import CreateRequest
+
+_REDACTED = "[redacted]"
+
+
+def response_body(
+    request: CreateRequest, *, id: str, created_at: int, model: str
+) -> dict[str, Any]:
+    """The response as created: in progress and empty. `model` is the name the client knows."""
+    body = {
+        "id": id,
+        "object": "response",
+        "created_at": created_at,
+        "status": "in_progress",
+        "background": request.background,
+        "completed_at": None,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": request.instructions,
+        "max_output_tokens": request.max_output_tokens,
+        "max_tool_calls": request.max_tool_calls,
+        "model": model,
+        "output": [],
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "previous_response_id": request.previous_response_id,
+        "prompt_cache_key": request.prompt_cache_key,
+        "reasoning": _reasoning(request),
+        "safety_identifier": request.safety_identifier,
+        "service_tier": "default",
+        "store": request.store,
+        "temperature": _number(request.temperature, default=1),
+        "text": _text(request),
+        "tool_choice": request.tool_choice,
+        "tools": [_tool(tool) for tool in request.tools],
+        "top_logprobs": request.top_logprobs or 0,
+        "top_p": _number(request.top_p, default=1),
+        "presence_penalty": _number(request.presence_penalty, default=0),
+        "frequency_penalty": _number(request.frequency_penalty, default=0),
+        "truncation": request.truncation,
+        "usage": None,
+        "user": request.user,
+        "metadata": request.metadata,
+    }
+    for name in ("prompt_cache_options", "prompt_cache_retention"):
+        value = getattr(request, name)
+        if value is not None:
+            body[name] = value
+    return body
+
+
+def usage_body(usage: UsageReported) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+
+
+def _number(value: float | None, *, default: float) -> float:
+    return float(default if value is None else value)
+
+
+def _reasoning(request: CreateRequest) -> dict[str, Any]:
+    """`effort` and `summary` are always there, the others only if they were sent."""
+    given = request.reasoning
+    shown: dict[str, Any] = {
+        "effort": given.effort,
+        "summary": given.summary or given.generate_summary,
+    }
+    extra = {"context": given.context, "mode": given.mode}
+    return shown | without_nulls(extra)
+
+
+def _text(request: CreateRequest) -> dict[str, Any]:
+    # Open Responses lets `verbosity` be absent, not null.
+    verbosity = request.text.verbosity
+    return {"format": request.text_format} | ({} if verbosity is None else {"verbosity": verbosity})
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool as it is shown, and so stored: without the client's credentials for it."""
+    shown = {**without_nulls(tool)}
+    match tool["type"]:
+        case "function":
+            return {"description": None, "parameters": None, "strict": None, **shown}
+        case "mcp":
+            shown.pop("authorization", None)
+            if isinstance(shown.get("headers"), dict):
+                shown["headers"] = dict.fromkeys(shown["headers"], _REDACTED)
+            return shown
+        case _:
+            return shown

@@ -1,0 +1,311 @@
+"""Input items: which there are, what each must have, and the one form in which they are stored.
+
+Only what a single request can show is checked here: whether a call was answered is for the service,
+whether a provider can take an item for its adapter. Fields that no table names are kept.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from responses_mw import parts
+from responses_mw.checks import (
+    MAX_TEXT,
+    UNSUPPORTED,
+    Field,
+    Shape,
+    Wrong,
+    check_shape,
+    length,
+    missing,
+    not_among,
+    not_too_deep,
+    one_of,
+    without_nulls,
+    wrong_type,
+)
+from responses_mw.ids import input_item_id
+from responses_mw.later import ITEM_TYPES as LATER
+
+Item = dict[str, Any]
+
+ROLES = ("user", "assistant", "system", "developer")
+
+
+def _required(name: str, type: type = str) -> Field:
+    return Field(name, type, required=True)
+
+
+def _status(*allowed: str) -> Field:
+    return Field("status", str, check=one_of(*allowed))
+
+
+def _tool_output(value: Any, at: str) -> None:
+    parts.check_content(value, at, parts.TOOL_OUTPUT)
+
+
+def _message_content(item: Mapping[str, Any]) -> None:
+    allowed = parts.ASSISTANT if item["role"] == "assistant" else parts.OTHERS
+    content = item.get("content")
+    if content is None:
+        raise missing("content")
+    parts.check_content(content, "content", allowed)
+
+
+_ID = Field("id", str)
+_CALL_ID = Field("call_id", str, required=True, check=length(1, 64))
+# Longer and freer than the name of a tool: what a model called must be re-sendable.
+_NAME = Field("name", str, required=True, check=length(1, 256))
+_OUTPUT = Field("output", object, required=True, check=_tool_output)
+_STATUS = _status("in_progress", "completed", "incomplete")
+_EXECUTION = Field("execution", str, check=one_of("server", "client"))
+_SEARCH_STATUS = _status("in_progress", "searching", "completed", "incomplete", "failed")
+
+SHAPES: Mapping[str, Shape] = {
+    "message": Shape(
+        [
+            _ID,
+            Field("role", str, required=True, check=one_of(*ROLES)),
+            _STATUS,
+            Field("phase", str, check=one_of("commentary", "final_answer")),
+        ],
+        _message_content,
+    ),
+    "function_call": Shape([_ID, _CALL_ID, _NAME, _required("arguments"), _STATUS]),
+    "function_call_output": Shape([_ID, _CALL_ID, _OUTPUT, _STATUS]),
+    "reasoning": Shape(
+        [
+            _ID,
+            Field(
+                "summary",
+                list,
+                required=True,
+                check=lambda value, at: parts.check_parts(value, at, ("summary_text",)),
+            ),
+            Field(
+                "content",
+                list,
+                check=lambda value, at: parts.check_parts(value, at, ("reasoning_text",)),
+            ),
+            Field("encrypted_content", str, check=length(0, MAX_TEXT)),
+            _STATUS,
+        ]
+    ),
+    "custom_tool_call": Shape([_ID, _CALL_ID, _NAME, _required("input"), _STATUS]),
+    "custom_tool_call_output": Shape([_ID, _CALL_ID, _OUTPUT, _STATUS]),
+    "file_search_call": Shape([_ID, _required("queries", list), _SEARCH_STATUS]),
+    "web_search_call": Shape([_ID, _required("action", dict), _SEARCH_STATUS]),
+    "computer_call": Shape([_ID, _CALL_ID, Field("pending_safety_checks", list), _STATUS]),
+    "computer_call_output": Shape(
+        [
+            _ID,
+            _CALL_ID,
+            _required("output", dict),
+            _status("in_progress", "completed", "incomplete", "failed"),
+        ]
+    ),
+    "image_generation_call": Shape(
+        [_ID, Field("result", str), _status("in_progress", "completed", "generating", "failed")]
+    ),
+    "code_interpreter_call": Shape(
+        [
+            _ID,
+            _required("container_id"),
+            Field("code", str),
+            Field("outputs", list),
+            _status("in_progress", "completed", "incomplete", "interpreting", "failed"),
+        ]
+    ),
+    "local_shell_call": Shape([_ID, _CALL_ID, _required("action", dict), _STATUS]),
+    # Its id is the call it answers.
+    "local_shell_call_output": Shape([_required("id"), _required("output"), _STATUS]),
+    "shell_call": Shape([_ID, _CALL_ID, _required("action", dict), _STATUS]),
+    "shell_call_output": Shape([_ID, _CALL_ID, _required("output", list), _STATUS]),
+    "apply_patch_call": Shape(
+        [_ID, _CALL_ID, _required("operation", dict), _status("in_progress", "completed")]
+    ),
+    "apply_patch_call_output": Shape(
+        [_ID, _CALL_ID, Field("output", str), _status("completed", "failed")]
+    ),
+    "mcp_list_tools": Shape([_ID, _required("server_label"), _required("tools", list)]),
+    "mcp_approval_request": Shape([_ID, _required("server_label"), _NAME, _required("arguments")]),
+    "mcp_approval_response": Shape(
+        [_ID, _required("approval_request_id"), _required("approve", bool), Field("reason", str)]
+    ),
+    "mcp_call": Shape(
+        [
+            _ID,
+            _required("server_label"),
+            _NAME,
+            _required("arguments"),
+            Field("output", str),
+            _status("in_progress", "completed", "incomplete", "calling", "failed"),
+        ]
+    ),
+    "tool_search_call": Shape(
+        [_ID, Field("call_id", str), _required("arguments", dict), _EXECUTION, _STATUS]
+    ),
+    "tool_search_output": Shape(
+        [_ID, Field("call_id", str), _required("tools", list), _EXECUTION, _STATUS]
+    ),
+    "additional_tools": Shape(
+        [
+            _ID,
+            Field("role", str, required=True, check=one_of("developer")),
+            _required("tools", list),
+        ]
+    ),
+    "program": Shape([_ID, _CALL_ID, _required("code"), _required("fingerprint")]),
+    "program_output": Shape(
+        [_ID, _CALL_ID, _required("result"), _status("completed", "incomplete")]
+    ),
+}
+
+_CALL_SIDES = {
+    kind: "outputs" if kind.endswith("output") else "calls"
+    for kind, shape in SHAPES.items()
+    if _CALL_ID in shape.fields
+}
+_PART_OUTPUTS = ("function_call_output", "custom_tool_call_output")
+_DONE = {"status": "completed"}
+_CALL_BY = {"call_id": None, "execution": "server", "status": "completed"}
+_NOTHING: Mapping[str, Any] = {}
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "message": _DONE,
+    "function_call": _DONE,
+    "function_call_output": _DONE,
+    "reasoning": _DONE,
+    "custom_tool_call": _DONE,
+    "custom_tool_call_output": _DONE,
+    "file_search_call": _DONE,
+    "web_search_call": _DONE,
+    "computer_call": {"pending_safety_checks": [], "status": "completed"},
+    "computer_call_output": _DONE,
+    "image_generation_call": {"result": None, "status": "completed"},
+    "code_interpreter_call": {"code": None, "outputs": None, "status": "completed"},
+    "local_shell_call": _DONE,
+    "local_shell_call_output": _DONE,
+    "shell_call": {"environment": None, "status": "completed"},
+    "shell_call_output": {"max_output_length": None, "status": "completed"},
+    "apply_patch_call": _DONE,
+    "apply_patch_call_output": _DONE,
+    "mcp_call": _DONE,
+    "tool_search_call": _CALL_BY,
+    "tool_search_output": _CALL_BY,
+    "program_output": _DONE,
+}
+"""What OpenAI's list of items wants present and a client may leave out."""
+
+
+def type_of(item: Mapping[str, Any]) -> str:
+    """Of a checked item. A message and an item_reference may leave their `type` out."""
+    given = item.get("type")
+    if given is None:
+        return "message" if "role" in item or "content" in item else "item_reference"
+    return str(given)
+
+
+def check_items(items: Sequence[Any]) -> None:
+    """Raises Wrong with a path that begins at the item: `[0].role`."""
+    seen: set[tuple[str, str]] = set()
+    others: list[tuple[int, Item]] = []
+    for index, item in enumerate(items):
+        if _is_plain_message(item):
+            continue
+        others.append((index, item))
+        try:
+            _check_item(item, seen)
+        except Wrong as wrong:
+            raise wrong.under(f"[{index}]") from None
+    try:
+        not_too_deep(others)
+    except Wrong:
+        for index, item in others:
+            not_too_deep(item, f"[{index}]")
+
+
+def _is_plain_message(item: Any) -> bool:
+    """Most of what is sent: a role and text, and not a key more. Says nothing about the others.
+
+    A long history is checked at the price of reading it; the tables would cost several times that.
+    """
+    if type(item) is not dict or len(item) != (3 if "type" in item else 2):
+        return False
+    role, content = item.get("role"), item.get("content")
+    if role not in ROLES or item.get("type", "message") != "message":
+        return False
+    if type(content) is str:
+        return len(content) <= MAX_TEXT
+    if type(content) is not list:
+        return False
+    text_type = "output_text" if role == "assistant" else "input_text"
+    for part in content:
+        if type(part) is not dict or len(part) != 2 or part.get("type") != text_type:
+            return False
+        text = part.get("text")
+        if type(text) is not str or len(text) > MAX_TEXT:
+            return False
+    return True
+
+
+def _check_item(item: Any, seen: set[tuple[str, str]]) -> None:
+    if type(item) is not dict:
+        raise wrong_type("", item, "an object")
+    kind = item.get("type")
+    if type(kind) is not str or kind not in SHAPES:
+        kind = _type_that_was_meant(item)
+    check_shape(item, SHAPES[kind])
+    # Two items of one id could not be told apart in a list, nor two calls of one call_id answered.
+    if item.get("id") and kind != "local_shell_call_output":
+        _only_once(seen, "id", "items", item["id"])
+    side = _CALL_SIDES.get(kind)
+    if side is not None:
+        _only_once(seen, "call_id", side, item["call_id"])
+
+
+def _type_that_was_meant(item: Mapping[str, Any]) -> str:
+    given = item.get("type")
+    if given is not None and type(given) is not str:
+        raise wrong_type("type", given, "a string")
+    if given is None and not item.keys() & {"role", "content", "id"}:
+        raise missing("type")
+    kind = type_of(item)
+    if kind in LATER:
+        raise Wrong("", f"is a {kind}, which is not supported yet; {LATER[kind]}", UNSUPPORTED)
+    if kind not in SHAPES:
+        raise not_among("type", kind, SHAPES)
+    return kind
+
+
+def _only_once(seen: set[tuple[str, str]], name: str, what: str, value: str) -> None:
+    if (what, value) in seen:
+        raise Wrong(name, f"is used by two {what} of this input; each needs its own")
+    seen.add((what, value))
+
+
+def normalise(item: Item, id: str) -> Item:
+    """A checked item as it is stored and listed; `id` is used if the client gave none.
+
+    Messages get a list as `content`, everything its `type` and `status`; nulls are left out.
+    """
+    kind = type_of(item)
+    given = without_nulls(item)
+    stored = {**_DEFAULTS.get(kind, _NOTHING), **given, "id": given.get("id") or id, "type": kind}
+    if kind == "message":
+        stored["content"] = _content(item["content"], assistant=item["role"] == "assistant")
+    elif kind in _PART_OUTPUTS and isinstance(item["output"], list):
+        stored["output"] = parts.normalise_parts(item["output"], assistant=False)
+    return stored
+
+
+def _content(content: str | list[parts.Part], *, assistant: bool) -> list[parts.Part]:
+    if isinstance(content, str):
+        return [parts.text_part(content, assistant=assistant)]
+    return parts.normalise_parts(content, assistant=assistant)
+
+
+def stored_items(items: Sequence[Item], response_id: str) -> list[Item]:
+    """Checked input items under the ids that they have in this response."""
+    return [
+        normalise(item, input_item_id(response_id, type_of(item), index))
+        for index, item in enumerate(items)
+    ]

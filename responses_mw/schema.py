@@ -1,0 +1,343 @@
+"""What a client may ask when it creates a response: every parameter, its type and its limits.
+
+What a parameter means is decided elsewhere; what it must look like, here. Items are checked in
+`items`, tools in `tool_schema`. Whatever is wrong is one InvalidRequest that names the parameter.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from responses_mw import checks, later
+from responses_mw.checks import MAX_TEXT, Shape, Wrong
+from responses_mw.errors import InvalidRequest
+from responses_mw.items import Item, check_items
+from responses_mw.tool_schema import check_choice, check_tools, with_mode
+from responses_mw.turn import Span, Turn
+
+Include = Literal[
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Summary = Literal["auto", "concise", "detailed"]
+
+
+class _Parameters(BaseModel):
+    """JSON types are exact: "yes" is no boolean, true is no integer. Null means: not set."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_unset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or None not in given.values():
+            return given
+        known = cls.model_fields
+        return {name: v for name, v in given.items() if v is not None or name not in known}
+
+
+class StreamOptions(_Parameters):
+    include_obfuscation: bool = False
+
+
+class TextOptions(_Parameters):
+    format: SkipValidation[dict[str, Any]] = Field(default={"type": "text"})
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class ReasoningOptions(_Parameters):
+    effort: Effort | None = None
+    summary: Summary | None = None
+    generate_summary: Summary | None = None
+    context: Literal["auto", "current_turn", "all_turns"] | None = None
+    mode: Literal["standard", "pro"] | None = None
+
+
+class CreateRequest(_Parameters):
+    """One request to create a response.
+
+    Made by `parse` and `of` only: what the model skips they check by tables, at a fraction of the
+    price of a model per item and tool. An `allowed_tools` choice always has its mode.
+    """
+
+    model: Annotated[str, Field(min_length=1)]
+    input: SkipValidation[str | list[Item]]
+    instructions: str | None = None
+    previous_response_id: Annotated[str, Field(min_length=1)] | None = None
+    conversation: SkipValidation[Any] = None
+    prompt: SkipValidation[Any] = None
+    context_management: SkipValidation[Any] = None
+    truncation: Literal["auto", "disabled"] = "disabled"
+
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    background: bool = False
+    background_options: SkipValidation[Any] = None
+    store: bool = True
+    include: list[Include] = Field(default=[])
+    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] = (
+        Field(default={}, max_length=16)
+    )
+
+    tools: SkipValidation[list[dict[str, Any]]] = Field(default=[])
+    tool_choice: SkipValidation[str | Mapping[str, Any]] = "auto"
+    parallel_tool_calls: bool = True
+    max_tool_calls: Annotated[int, Field(ge=1)] | None = None
+
+    text: TextOptions = TextOptions()
+    reasoning: ReasoningOptions = ReasoningOptions()
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=16)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+    service_tier: (
+        Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None
+    ) = None
+    # The published documents disagree on 64 or 128.
+    safety_identifier: Annotated[str, Field(max_length=128)] | None = None
+    user: str | None = None
+    prompt_cache_key: Annotated[str, Field(max_length=64)] | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
+    moderation: SkipValidation[Any] = None
+    access_programs: SkipValidation[Any] = None
+    image: SkipValidation[Any] = None
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """From the bytes of an HTTP request. Raises InvalidRequest and nothing else."""
+        return cls.of(_decoded(body))
+
+    @classmethod
+    def of(cls, body: Any) -> Self:
+        """From JSON already read. `body` is neither changed nor copied. Raises InvalidRequest."""
+        if not isinstance(body, dict):
+            raise InvalidRequest(
+                f"The body must be a JSON object, not {checks.kind(body)}.",
+                code=checks.INVALID_TYPE,
+            )
+        try:
+            request = cls.model_validate(body)
+            _check_rest(request)
+        except ValidationError as error:
+            raise _wrong(error.errors(include_url=False)[0]).error() from None
+        except Wrong as wrong:
+            raise wrong.error() from None
+        return request.model_copy(update={"tool_choice": with_mode(request.tool_choice)})
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """The input as items, as the client sent them; text is one user message."""
+        if isinstance(self.input, str):
+            return [{"type": "message", "role": "user", "content": self.input}]
+        return self.input
+
+    @property
+    def text_format(self) -> dict[str, Any]:
+        """`text.format` with every key that its type has."""
+        if self.text.format["type"] != "json_schema":
+            return {"type": self.text.format["type"]}
+        return {"description": None, "strict": False, **checks.without_nulls(self.text.format)}
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return "message.output_text.logprobs" in self.include
+
+    @property
+    def wants_encrypted_reasoning(self) -> bool:
+        return "reasoning.encrypted_content" in self.include
+
+
+def turn_from(request: CreateRequest, spans: Sequence[Span], model: str) -> Turn:
+    """One model call; `spans` hold the history and the stored form of the request's own input."""
+    text_format = request.text_format
+    reasoning = request.reasoning
+    return Turn(
+        model=model,
+        spans=spans,
+        instructions=request.instructions,
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        max_output_tokens=request.max_output_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        logprobs=request.wants_logprobs,
+        top_logprobs=request.top_logprobs,
+        text_format=None if text_format["type"] == "text" else text_format,
+        verbosity=request.text.verbosity,
+        reasoning_effort=reasoning.effort,
+        reasoning_summary=reasoning.summary or reasoning.generate_summary,
+        service_tier=request.service_tier,
+        user=request.safety_identifier or request.user,
+        prompt_cache_key=request.prompt_cache_key,
+        metadata=request.metadata,
+        stream=request.stream,
+        encrypted_reasoning=request.wants_encrypted_reasoning,
+    )
+
+
+# --- what the model leaves out
+
+_FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+
+
+def _format_name(value: Any, at: str) -> None:
+    if _FORMAT_NAME.match(value) is None:
+        raise Wrong(at, "must be 1 to 64 letters, digits, underscores or hyphens")
+
+
+_FORMATS: Mapping[str, Shape] = {
+    "text": Shape(),
+    "json_object": Shape(),
+    "json_schema": Shape(
+        [
+            checks.Field("name", str, required=True, check=_format_name),
+            checks.Field("schema", dict, required=True),
+            checks.Field("strict", bool),
+            checks.Field("description", str),
+        ]
+    ),
+}
+
+
+def _check_rest(request: CreateRequest) -> None:
+    _at("input", _check_input, request.input)
+    _at("tools", check_tools, request.tools)
+    _at("tool_choice", lambda choice: check_choice(choice, request.tools), request.tool_choice)
+    _at("text.format", lambda format: checks.check_typed(format, _FORMATS), request.text.format)
+    for name in ("tools", "tool_choice", "prompt_cache_options"):
+        checks.not_too_deep(getattr(request, name), name)
+    checks.not_too_deep(request.text.format, "text.format")
+    for name, refused in later.PARAMETERS.items():
+        value = getattr(request, name)
+        if value == refused or (refused is later.ANY and value is not None):
+            raise Wrong(name, "is not supported yet; leave it out", checks.UNSUPPORTED)
+
+
+def _at(place: str, check: Any, value: Any) -> None:
+    try:
+        check(value)
+    except Wrong as wrong:
+        raise wrong.under(place) from None
+
+
+def _check_input(value: Any) -> None:
+    if type(value) is str:
+        checks.length(0, MAX_TEXT)(value, "")
+    elif type(value) is list:
+        check_items(value)
+    else:
+        raise checks.wrong_type("", value, "a string or an array of items")
+
+
+# --- errors of the model, in our words
+
+_TYPES = {
+    "string_type": "a string",
+    "bool_type": "a boolean",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "model_type": "an object",
+}
+_LIMITS = {
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} entries",
+}
+_PRIVATE = ("instructions", "metadata", "user", "safety_identifier")
+
+
+def _wrong(error: ErrorDetails) -> Wrong:
+    at, value, kind = _path(error["loc"]), error["input"], error["type"]
+    if kind == "missing":
+        return checks.missing(at)
+    if kind == "extra_forbidden":
+        return Wrong(at, "is not a parameter of this endpoint; leave it out", checks.UNKNOWN)
+    if kind in _TYPES:
+        return checks.wrong_type(at, value, _TYPES[kind])
+    problem = _LIMITS.get(kind, "is not valid").format(**error.get("ctx", {}))
+    shown = f", not {checks.show(value)}"
+    return Wrong(at, problem if at.startswith(_PRIVATE) else problem + shown)
+
+
+def _path(loc: Sequence[str | int]) -> str:
+    path = ""
+    for step in loc:
+        if step != "[key]":  # how pydantic says that the key itself is wrong
+            path = checks.join(path, f"[{step}]" if isinstance(step, int) else step)
+    return path
+
+
+# --- bytes
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        _refuse_surrogates(body)
+        raise InvalidRequest(
+            f"The body is not valid JSON ({error}).", code=checks.INVALID_VALUE
+        ) from None
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _refuse_surrogates(body: bytes) -> None:
+    """orjson refuses a lone surrogate without saying where it stands."""
+    if b"\\ud" not in body.lower():
+        return
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    at = _lone_surrogate(value)
+    if at is not None:
+        raise Wrong(
+            at, "holds a lone surrogate (\\ud800 to \\udfff), which is no character"
+        ).error()
+
+
+def _lone_surrogate(value: Any) -> str | None:
+    """The path of the first string, or of the first object with a key, that cannot be UTF-8."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        at, value = waiting.pop()
+        match value:
+            case str() if _SURROGATE.search(value):
+                return at
+            case dict() if any(_SURROGATE.search(key) for key in value):
+                return at
+            case dict():
+                pairs = [(checks.join(at, key), inner) for key, inner in value.items()]
+                waiting.extend(reversed(pairs))
+            case list():
+                pairs = [(f"{at}[{n}]", inner) for n, inner in enumerate(value)]
+                waiting.extend(reversed(pairs))
+            case _:
+                pass
+    return None

@@ -1,0 +1,152 @@
+"""`tools` and `tool_choice`: what a request may offer, and what it may ask for of it.
+
+That a name is known here does not say that anyone executes it: that is for the adapters to say.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from responses_mw.checks import (
+    INVALID_VALUE,
+    Field,
+    Shape,
+    Wrong,
+    check_each,
+    check_typed,
+    length,
+    not_among,
+    one_of,
+    show,
+    wrong_type,
+)
+
+Tool = Mapping[str, Any]
+
+_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+_MODES = ("none", "auto", "required")
+
+
+def function_name(value: Any, at: str) -> None:
+    if _FUNCTION_NAME.match(value) is None:
+        raise Wrong(
+            at, f"must be 1 to 64 letters, digits, underscores or hyphens, not {show(value)}"
+        )
+
+
+def _nested(value: Any, at: str) -> None:
+    length(1, 1024)(value, at)
+    check_each(value, at, lambda tool: check_typed(tool, SHAPES, of=("function", "custom")))
+
+
+def _mcp_server(tool: Tool) -> None:
+    if not any(tool.get(name) for name in ("server_url", "connector_id", "tunnel_id")):
+        raise Wrong("server_url", "is required (or connector_id or tunnel_id)", INVALID_VALUE)
+
+
+_NAME = Field("name", str, required=True, check=function_name)
+_DESCRIPTION = Field("description", str)
+_PLAIN = Shape()
+
+SHAPES: Mapping[str, Shape] = {
+    "function": Shape([_NAME, _DESCRIPTION, Field("parameters", dict), Field("strict", bool)]),
+    "custom": Shape([_NAME, _DESCRIPTION, Field("format", dict)]),
+    "file_search": Shape([Field("vector_store_ids", list, required=True)]),
+    "web_search": _PLAIN,
+    "web_search_2025_08_26": _PLAIN,
+    "web_search_preview": _PLAIN,
+    "web_search_preview_2025_03_11": _PLAIN,
+    "computer": _PLAIN,
+    "computer_use_preview": Shape(
+        [
+            Field("display_height", int, required=True),
+            Field("display_width", int, required=True),
+            Field("environment", str, required=True),
+        ]
+    ),
+    "mcp": Shape([Field("server_label", str, required=True)], _mcp_server),
+    # A container is named by a string or described by an object.
+    "code_interpreter": Shape([Field("container", object, required=True)]),
+    "image_generation": _PLAIN,
+    "local_shell": _PLAIN,
+    "shell": _PLAIN,
+    "apply_patch": _PLAIN,
+    "namespace": Shape(
+        [
+            Field("name", str, required=True, check=length(1, 64)),
+            Field("description", str, required=True),
+            Field("tools", list, required=True, check=_nested),
+        ]
+    ),
+    "tool_search": _PLAIN,
+    "programmatic_tool_calling": _PLAIN,
+}
+
+_ONE_TOOL: Mapping[str, Shape] = {
+    "function": Shape([Field("name", str, required=True)]),
+    "custom": Shape([Field("name", str, required=True)]),
+    "mcp": Shape([Field("server_label", str, required=True), Field("name", str)]),
+    "computer_use": _PLAIN,
+    **{kind: _PLAIN for kind, shape in SHAPES.items() if kind not in ("function", "custom", "mcp")},
+}
+
+
+def check_tools(tools: Any) -> None:
+    if type(tools) is not list:
+        raise wrong_type("", tools, "an array")
+    check_each(tools, "", lambda tool: check_typed(tool, SHAPES))
+
+
+def check_choice(choice: Any, tools: Sequence[Tool]) -> None:
+    """Of checked tools. Whatever is forced or allowed must be among them."""
+    if type(choice) is str:
+        one_of(*_MODES)(choice, "")
+        if choice == "required" and not tools:
+            raise Wrong("", "is 'required', but 'tools' is empty; send the tools, or 'auto'")
+    elif type(choice) is not dict:
+        raise wrong_type("", choice, "a string or an object")
+    elif choice.get("type") == "allowed_tools":
+        _check_allowed(choice, tools)
+    else:
+        _check_named(choice, tools, what="names")
+
+
+def _check_allowed(choice: Mapping[str, Any], tools: Sequence[Tool]) -> None:
+    mode, allowed = choice.get("mode"), choice.get("tools")
+    if mode is not None and mode not in _MODES:
+        raise not_among("mode", mode, _MODES)
+    if type(allowed) is not list:
+        raise wrong_type("tools", allowed, "an array")
+    length(1, 128)(allowed, "tools")
+    check_each(allowed, "tools", lambda tool: _check_named(tool, tools, what="allows"))
+
+
+def _check_named(choice: Any, tools: Sequence[Tool], *, what: str) -> None:
+    check_typed(choice, _ONE_TOOL)
+    if not any(_is_meant(choice, tool) for tool in _all(tools)):
+        name = choice.get("name") or choice.get("server_label")
+        named = "" if name is None else f" {show(name)}"
+        raise Wrong("", f"{what} the {choice['type']} tool{named}, which is not among 'tools'")
+
+
+def _is_meant(choice: Mapping[str, Any], tool: Tool) -> bool:
+    kind: str = choice["type"]
+    if kind == "computer_use":
+        return str(tool["type"]).startswith("computer")
+    key = "server_label" if kind == "mcp" else "name"
+    return bool(tool["type"] == kind and tool.get(key) == choice.get(key))
+
+
+def _all(tools: Sequence[Tool]) -> Iterator[Tool]:
+    """The tools, and those in their namespaces."""
+    for tool in tools:
+        yield tool
+        if tool["type"] == "namespace":
+            yield from tool["tools"]
+
+
+def with_mode(choice: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    """A checked choice in the form it is worked with and shown: `allowed_tools` has its mode."""
+    if isinstance(choice, str) or choice["type"] != "allowed_tools":
+        return choice
+    return {**choice, "mode": choice.get("mode") or "auto"}
