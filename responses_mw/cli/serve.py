@@ -1,0 +1,113 @@
+"""`responses-mw serve`: checks what can be checked, says what it serves, and serves it."""
+
+import contextlib
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import uvicorn
+
+from responses_mw.cli.serving import Serving
+from responses_mw.errors import ConfigurationError
+
+_OPTIONS: dict[str, Any] = {
+    "access_log": False,
+    "log_level": "warning",
+    # For connections that are left once the answers under way have ended.
+    "timeout_graceful_shutdown": 5,
+}
+
+
+def serve(serving: Serving, *, host: str, port: int, workers: int) -> None:
+    """Returns when the server was told to end. Raises ConfigurationError."""
+    _check_exposure(host, serving.key)
+    _check_workers(serving, workers)
+    with contextlib.closing(listen(host, port)) as listener:
+        serving.prepare()
+        port = listener.getsockname()[1]
+        _announce(serving, host, port)
+        if workers == 1:
+            uvicorn.Server(uvicorn.Config(serving.standalone(), **_OPTIONS)).run([listener])
+            return
+    # Workers inherit nothing but the environment, and their supervisor binds the address again.
+    os.environ.update(serving.environment)
+    uvicorn.run(
+        "responses_mw.cli.serving:worker",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        **_OPTIONS,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bound, and listening once a server takes it. Port 0 is any free one."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{host}:{port} cannot be listened on: {error.strerror}; "
+            "choose another --host or --port"
+        ) from error
+    return listener
+
+
+@contextlib.contextmanager
+def in_process(serving: Serving) -> Iterator[str]:
+    """The URL of the same server in a thread of this process, on a free port of this machine."""
+    serving.prepare()
+    with contextlib.closing(listen("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(serving.standalone(), **_OPTIONS))
+        thread = Thread(target=server.run, args=([listener],), name="responses-mw-server")
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _check_exposure(host: str, key: str | None) -> None:
+    if key is None and not _is_loopback(host):
+        raise ConfigurationError(
+            f"without a key anybody who reaches {host} could read every conversation: "
+            "set --api-key or RESPONSES_MW_MASTER_KEY, or keep to --host 127.0.0.1"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_workers(serving: Serving, workers: int) -> None:
+    if workers > 1 and serving.store.startswith("memory:"):
+        raise ConfigurationError(
+            f"{workers} workers cannot share a memory store: each would know only its own "
+            "conversations; use one worker, or a sqlite:/// or postgresql:// store"
+        )
+
+
+def _announce(serving: Serving, host: str, port: int) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    lines = (
+        ("data", serving.data),
+        ("models", ", ".join(serving.models)),
+        ("key", "required" if serving.key else "none: only this machine may ask"),
+        ("url", f"http://{shown}:{port}/v1"),
+    )
+    for label, value in lines:
+        print(f"{label:<8}{value}")
+    sys.stdout.flush()

@@ -1,0 +1,121 @@
+"""What `serve` and `chat` share: which store, models and key, and an application of them.
+
+Everything is resolved and tried once, before a server starts, so that what is wrong is one line.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from responses_mw import config, weights
+from responses_mw.app import ResponsesApp
+from responses_mw.cli.bar import Bar
+from responses_mw.cli.standalone import Standalone
+from responses_mw.errors import ConfigurationError
+from responses_mw.local import LocalModel
+from responses_mw.router import Deployment
+from stores.base import StoreError
+
+STORE = "RESPONSES_MW_STORE"
+MASTER_KEY = "RESPONSES_MW_MASTER_KEY"
+CONFIG = "RESPONSES_MW_CONFIG"
+"""Set for worker processes, which inherit nothing but the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Both the store's URL and the key may be secret."""
+
+    models: dict[str, list[Deployment]]
+    store: str = field(repr=False)
+    key: str | None = field(default=None, repr=False)
+    config_file: Path | None = None
+
+    @classmethod
+    def resolve(
+        cls, *, config_file: Path | None, store: str | None = None, key: str | None = None
+    ) -> "Serving":
+        """Options first, then the environment, then the file, then what needs no configuration."""
+        loaded = config.Config(config.local_models())
+        if config_file is not None:
+            # As `python -m` would: a provider of one's own often lies beside where one stands.
+            sys.path.insert(0, os.getcwd())
+            loaded = config.load(config_file)
+        return cls(
+            models=loaded.models,
+            store=config.store_url(loaded, store),
+            key=key or os.environ.get(MASTER_KEY) or loaded.master_key,
+            config_file=config_file,
+        )
+
+    @classmethod
+    def from_environment(cls) -> "Serving":
+        """In a worker, what `environment` said in its parent."""
+        file = os.environ.get(CONFIG)
+        return cls.resolve(config_file=None if file is None else Path(file))
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        values = {STORE: self.store}
+        if self.key is not None:
+            values[MASTER_KEY] = self.key
+        if self.config_file is not None:
+            values[CONFIG] = str(self.config_file)
+        return values
+
+    @property
+    def data(self) -> str:
+        """Where the data lies, for people: without a password."""
+        parts = urlsplit(self.store)
+        if parts.password is None:
+            return self.store
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+
+    def prepare(self) -> None:
+        """Brings the local model's weights and opens the store once. Raises ConfigurationError."""
+        if _needs_weights(self.models):
+            fetch_weights()
+        app = self.app()
+        try:
+            asyncio.run(_try(app))
+        except StoreError as error:
+            raise ConfigurationError(f"the store {self.data} cannot be opened: {error}") from error
+
+    def app(self) -> ResponsesApp:
+        return ResponsesApp(store=self.store, models=self.models)
+
+    def standalone(self) -> Standalone:
+        return Standalone(self.app(), key=self.key)
+
+
+def worker() -> Standalone:
+    """The factory that each worker process calls."""
+    # What the file warns of was said by the parent.
+    logging.getLogger(config.__name__).setLevel(logging.ERROR)
+    return Serving.from_environment().standalone()
+
+
+def fetch_weights() -> Path:
+    if weights.is_cached():
+        return weights.SMOLLM2.path
+    bar = Bar(f"Fetching {weights.SMOLLM2.name}")
+    try:
+        return weights.fetch(progress=bar)
+    finally:
+        bar.close()
+
+
+async def _try(app: ResponsesApp) -> None:
+    async with app.store:
+        pass
+
+
+def _needs_weights(models: Mapping[str, list[Deployment]]) -> bool:
+    providers = [entry.provider for deployments in models.values() for entry in deployments]
+    return any(isinstance(found, LocalModel) and found.needs_weights for found in providers)

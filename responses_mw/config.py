@@ -1,0 +1,249 @@
+"""Reads a configuration file in LiteLLM's shape: which models there are, and who answers for them.
+
+What the file means is decided here; which vendors exist is data in `upstreams.py`. A key that is
+nearly one we read is taken for a typo and stops the start; any other that is not read is warned of
+by its path. No message holds a value that may be a secret.
+"""
+
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from responses_mw.config_table import Table
+from responses_mw.errors import ConfigurationError
+from responses_mw.local import LocalModel
+from responses_mw.router import Deployment, Provider
+from responses_mw.transport import HTTPProvider, Timeouts
+from responses_mw.upstreams import COMPATIBLE_CHAT, OPENAI_CHAT, UPSTREAMS, Upstream
+
+logger = logging.getLogger(__name__)
+
+BARE_NAMES = {
+    ("gpt-", "chatgpt-", "o1", "o3", "o4"): "openai",
+    ("claude-",): "anthropic",
+}
+"""Which provider is meant by a model without one, by how the model's name begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`warnings` are logged, too: one line per key that has no effect here."""
+
+    models: dict[str, list[Deployment]]
+    store_url: str | None = field(default=None, repr=False)
+    master_key: str | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
+    """From a YAML (or JSON) file, or from what such a file says. Raises ConfigurationError."""
+    if not isinstance(source, Mapping):
+        source = _read(Path(source))
+    warnings: list[str] = []
+    top = Table(source, "", warnings)
+    models = _models(top)
+    general = top.table("general_settings")
+    store_url, master_key = general.text("database_url"), general.text("master_key")
+    general.finish()
+    top.finish()
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return Config(models, store_url, master_key, tuple(warnings))
+
+
+def local_models() -> dict[str, list[Deployment]]:
+    """What is served without any configuration."""
+    return {"local": [Deployment(LocalModel())]}
+
+
+def store_url(config: Config | None = None, option: str | None = None) -> str:
+    """The option, else RESPONSES_MW_STORE, else the file's database_url, else SQLite where XDG says
+    that a user's data lies; that folder is made."""
+    named = option or os.environ.get("RESPONSES_MW_STORE") or (config and config.store_url)
+    if named:
+        return named
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    folder = (base if base.is_absolute() else Path.home() / ".local" / "share") / "responses-mw"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be made: {error.strerror}; name a store with --store"
+        ) from error
+    return f"sqlite:///{folder}/responses.db"
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        message = "a configuration file needs PyYAML: pip install 'responses-mw[server]'"
+        raise ConfigurationError(message) from error
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+        # The parser's own message repeats the line, and with it perhaps a key.
+        raise ConfigurationError(f"{path} is not valid YAML{place}") from None
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"{path} holds no keys; it needs at least `model_list`")
+    return content
+
+
+def _models(top: Table) -> dict[str, list[Deployment]]:
+    models: dict[str, list[Deployment]] = {}
+    local: list[LocalModel] = []
+    for entry in top.tables("model_list"):
+        name = entry.required_text("model_name")
+        if "*" in name:
+            raise ConfigurationError(
+                f"{entry.path}.model_name: wildcards are not supported yet; list the models"
+            )
+        deployment = _deployment(entry, local)
+        models.setdefault(name, []).append(deployment)
+        entry.finish()
+    if not models:
+        raise ConfigurationError("model_list is empty or missing: name at least one model")
+    return models
+
+
+def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
+    """`local` is the one local model of this configuration, once something named it."""
+    info = entry.table("model_info")
+    id = info.text("id")
+    info.finish()
+    params = entry.table("params" if entry.has("params") else "litellm_params")
+    prefix, name = _split(params.required_text("model"), params.path)
+    match prefix:
+        case "local":
+            local[:] = local or [LocalModel()]
+            deployment = Deployment(local[0], id=id)
+        case "python":
+            deployment = Deployment(_imported(name, f"{params.path}.model"), id=id)
+        case _:
+            deployment = Deployment(_over_http(prefix, params), model=name, id=id)
+    params.finish()
+    return deployment
+
+
+def _split(model: str, path: str) -> tuple[str, str]:
+    """("provider", "name"), both not empty but for the local model."""
+    if model == "local":
+        return "local", ""
+    prefix, slash, name = model.partition("/")
+    if slash and prefix and name:
+        return prefix, name
+    for beginnings, provider in BARE_NAMES.items():
+        if not slash and model.startswith(beginnings):
+            return provider, model
+    raise ConfigurationError(
+        f"{path}.model is {model!r}; `provider/name` is needed, with one of {_providers()}"
+    )
+
+
+def _providers() -> str:
+    return ", ".join(sorted({"local", "openai", "python", *UPSTREAMS}))
+
+
+# --- upstreams over HTTP
+
+
+def _over_http(prefix: str, params: Table) -> HTTPProvider:
+    base_url = params.text("api_base") or params.text("base_url")
+    chat = params.flag("use_chat_completions_api")
+    upstream = _upstream(prefix, base_url, chat, params.path)
+    base_url = _address(base_url, upstream, prefix, params.path)
+    key = params.text("api_key") or _key_from_environment(base_url, upstream, params.path)
+    headers = upstream.headers(key)
+    extra = params.table("extra_headers")
+    headers.update({name.lower(): extra.required_text(name) for name in extra.keys})
+    timeout = params.number("timeout")
+    return HTTPProvider(
+        upstream.adapter(),
+        base_url=base_url,
+        headers=headers,
+        timeouts=None if timeout is None else Timeouts(read=timeout),
+        name=prefix,
+    )
+
+
+def _upstream(prefix: str, base_url: str | None, chat: bool | None, path: str) -> Upstream:
+    if prefix == "openai":
+        if not chat:
+            raise ConfigurationError(
+                f"{path}.model: openai/ means the Responses API, which is not called upstream yet; "
+                f"set {path}.use_chat_completions_api: true to use chat completions"
+            )
+        return OPENAI_CHAT if base_url is None else COMPATIBLE_CHAT
+    try:
+        return UPSTREAMS[prefix]
+    except KeyError:
+        raise ConfigurationError(
+            f"{path}.model: the provider {prefix!r} is unknown; known are {_providers()}"
+        ) from None
+
+
+def _address(base_url: str | None, upstream: Upstream, prefix: str, path: str) -> str:
+    if base_url is None:
+        if upstream.base_url is None:
+            raise ConfigurationError(
+                f"{path}.api_base is missing: {prefix}/ has no address of its own"
+            )
+        return upstream.base_url
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"{path}.api_base is not an http:// or https:// address")
+    if parts.path in ("", "/"):
+        return base_url.rstrip("/") + upstream.path
+    return base_url
+
+
+def _key_from_environment(base_url: str, upstream: Upstream, path: str) -> str | None:
+    """A vendor's key goes to the vendor's own host only, unless the file says otherwise."""
+    variable = upstream.key_variable
+    own = (
+        upstream.base_url is None or urlsplit(base_url).netloc == urlsplit(upstream.base_url).netloc
+    )
+    if variable is None or not own:
+        return None
+    key = os.environ.get(variable)
+    if not key and upstream.base_url is not None:
+        raise ConfigurationError(
+            f"{path}.api_key is missing: set it to os.environ/{variable} and set that variable"
+        )
+    return key or None
+
+
+# --- providers from Python
+
+
+def _imported(name: str, path: str) -> Provider:
+    """`package.module:attribute`: a provider, or a class or function that makes one."""
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ConfigurationError(f"{path}: python/package.module:attribute is needed, not {name!r}")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except ImportError as error:
+        raise ConfigurationError(f"{path}: {module_name} cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    if isinstance(found, type) or not isinstance(found, Provider):
+        if not callable(found):
+            raise ConfigurationError(f"{path}: {name} is neither a provider nor makes one")
+        found = found()
+    if not isinstance(found, Provider):
+        raise ConfigurationError(
+            f"{path}: {name} gave a {type(found).__name__}; a provider has a method stream(turn)"
+        )
+    return found

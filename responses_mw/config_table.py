@@ -1,0 +1,113 @@
+"""One mapping of a configuration file: gives values of the type asked for, and knows its place.
+
+What a table was never asked for is what nobody reads; `finish` reports it. Messages name paths and
+types, never values.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from responses_mw.errors import ConfigurationError
+
+ENVIRONMENT = "os.environ/"
+TYPO = 0.8
+"""How alike two keys must be (0..1) for one to be taken for the other, misspelt."""
+
+
+class Table:
+    """Text may be `os.environ/NAME`: then it is that variable's value. Missing values are None."""
+
+    def __init__(self, value: Mapping[str, Any], path: str, warnings: list[str]) -> None:
+        self.path = path
+        self._value = value
+        self._warnings = warnings
+        self._asked: set[str] = set()
+
+    @property
+    def keys(self) -> list[str]:
+        return [str(key) for key in self._value]
+
+    def has(self, key: str) -> bool:
+        return key in self._value
+
+    def text(self, key: str) -> str | None:
+        value = self._get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise self._wrong(key, value, "text")
+        if not value.startswith(ENVIRONMENT):
+            return value
+        variable = value.removeprefix(ENVIRONMENT)
+        found = os.environ.get(variable)
+        if not found:
+            raise ConfigurationError(
+                f"{self._at(key)} reads the environment variable {variable}, which is not set"
+            )
+        return found
+
+    def required_text(self, key: str) -> str:
+        value = self.text(key)
+        if not value:
+            raise ConfigurationError(f"{self._at(key)} is missing")
+        return value
+
+    def number(self, key: str) -> float | None:
+        value = self._get(key)
+        if isinstance(value, str):
+            value = self.text(key)
+        if value is None:
+            return None
+        if isinstance(value, bool):
+            raise self._wrong(key, value, "a number")
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise self._wrong(key, value, "a number") from None
+
+    def flag(self, key: str) -> bool | None:
+        value = self._get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
+    def table(self, key: str) -> "Table":
+        """An empty one where there is none."""
+        return self._inner(self._get(key), key)
+
+    def tables(self, key: str) -> list["Table"]:
+        value = self._get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self._wrong(key, value, "a list")
+        return [self._inner(entry, f"{key}[{n}]") for n, entry in enumerate(value)]
+
+    def finish(self) -> None:
+        """Raises ConfigurationError for a key that looks misspelt; warns of others not read."""
+        for key in self.keys:
+            if key in self._asked:
+                continue
+            nearest = difflib.get_close_matches(key, self._asked, 1, TYPO)
+            if nearest:
+                raise ConfigurationError(f"{self._at(key)} is unknown; {nearest[0]!r} is meant?")
+            self._warnings.append(f"{self._at(key)} is not supported yet and has no effect")
+
+    def _get(self, key: str) -> Any:
+        self._asked.add(key)
+        return self._value.get(key)
+
+    def _inner(self, value: Any, key: str) -> "Table":
+        if value is not None and not isinstance(value, Mapping):
+            raise self._wrong(key, value, "keys and values")
+        return Table(value or {}, self._at(key), self._warnings)
+
+    def _at(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+    def _wrong(self, key: str, value: Any, wanted: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._at(key)} is of type {type(value).__name__}; {wanted} is needed"
+        )
