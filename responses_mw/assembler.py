@@ -6,7 +6,7 @@ item and response status, and that there is exactly one terminal event.
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from responses_mw.deltas import (
     AnnotationAdded,
@@ -24,6 +24,7 @@ from responses_mw.deltas import (
     UpstreamInfo,
     UsageReported,
 )
+from responses_mw.envelope import usage_body
 from responses_mw.errors import ResponsesError, UpstreamProtocolError
 from responses_mw.ids import output_item_id, random_part
 from responses_mw.output_items import (
@@ -39,6 +40,8 @@ from responses_mw.output_items import (
 
 Seal = Callable[[NativeTurn | None, Sequence[Item]], str]
 """Makes the `encrypted_content` that stands for the given items."""
+
+Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 _MAX_CALL_ID = 64
 
@@ -74,6 +77,20 @@ class ResponseAssembler:
         self.native: NativeTurn | None = None
         self.info = UpstreamInfo()
         self.usage: UsageReported | None = None
+
+    @property
+    def id(self) -> str:
+        return str(self._envelope["id"])
+
+    @property
+    def status(self) -> Status:
+        status: Status = self._envelope["status"]
+        return status
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """The response without its output."""
+        return {key: value for key, value in self._envelope.items() if key != "output"}
 
     @property
     def output(self) -> list[Item]:
@@ -292,7 +309,7 @@ class ResponseAssembler:
         return self._stamp([*events, final])
 
     def _usage(self) -> dict[str, Any] | None:
-        return None if self.usage is None else _usage_body(self.usage)
+        return None if self.usage is None else usage_body(self.usage)
 
     # --- bookkeeping
 
@@ -317,19 +334,6 @@ class ResponseAssembler:
             event["sequence_number"] = self._sequence
             self._sequence += 1
         return events
-
-
-def _usage_body(usage: UsageReported) -> dict[str, Any]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {
-            "cached_tokens": usage.cached_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
-        },
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
 
 
 def _unicode(text: str) -> str:

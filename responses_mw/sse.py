@@ -4,12 +4,12 @@ Bytes in, whole events out, whatever the chunking. An unterminated last event is
 9.2.6).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from responses_mw.errors import UpstreamProtocolError
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +22,15 @@ class SSEParser:
     """Line ends may be LF, CRLF or CR; comments and unknown fields are passed over."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._rest = b""
+        self._lines = _Lines(max_event_bytes)
         self._event: str | None = None
         self._data: list[bytes] = []
         self._size = 0
         self._max = max_event_bytes
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        buffer = self._rest + chunk if self._rest else chunk
-        if b"\r" in buffer:
-            buffer = self._without_carriage_returns(buffer)
-        lines = buffer.split(b"\n")
-        self._rest = lines.pop()
-        self._guard(len(self._rest))
+        lines = self._lines.feed(chunk)
         return [event for line in lines if (event := self._line(line)) is not None]
-
-    def _without_carriage_returns(self, buffer: bytes) -> bytes:
-        # A CR at the very end may be the first half of a CRLF: it waits for the next chunk.
-        if buffer.endswith(b"\r"):
-            return buffer[:-1].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + b"\r"
-        return buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _line(self, line: bytes) -> ServerSentEvent | None:
         if not line:
@@ -51,7 +40,8 @@ class SSEParser:
         if name == b"data":
             self._data.append(value)
             self._size += len(value)
-            self._guard(self._size)
+            if self._size > self._max:
+                raise _too_long(self._max)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         return None
@@ -63,26 +53,69 @@ class SSEParser:
             return None
         return ServerSentEvent(event, data[0] if len(data) == 1 else b"\n".join(data))
 
-    def _guard(self, size: int) -> None:
-        if size > self._max:
-            raise UpstreamProtocolError(f"an event of the stream is longer than {self._max} bytes")
-
 
 class NDJSONParser:
     """One JSON value per line; a last line without its line end is not an event."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._rest = b""
-        self._max = max_event_bytes
+        self._lines = _Lines(max_event_bytes)
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > self._max:
-            raise UpstreamProtocolError(f"a line of the stream is longer than {self._max} bytes")
-        return [ServerSentEvent(None, line) for line in map(bytes.strip, lines) if line]
+        lines = map(bytes.strip, self._lines.feed(chunk))
+        return [ServerSentEvent(None, line) for line in lines if line]
 
 
-def parse_sse(chunks: Iterable[bytes]) -> list[ServerSentEvent]:
-    parser = SSEParser()
-    return [event for chunk in chunks for event in parser.feed(chunk)]
+class _Lines:
+    """Whole lines of a byte stream. Pieces of a line wait in a list: joining each would be
+    quadratic."""
+
+    def __init__(self, max_line_bytes: int) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._max = max_line_bytes
+        self._at_start = True
+        self._skip_newline = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        if self._at_start:
+            chunk = self._without_byte_order_mark(chunk)
+        if b"\r" in chunk or self._skip_newline:
+            chunk = self._with_newlines(chunk)
+        if b"\n" not in chunk:
+            self._wait(chunk)
+            return []
+        first, *lines = chunk.split(b"\n")
+        self._wait(first)
+        lines.insert(0, b"".join(self._pieces) if len(self._pieces) != 1 else first)
+        self._pieces, self._size = [], 0
+        self._wait(lines.pop())
+        return lines
+
+    def _wait(self, piece: bytes) -> None:
+        if piece:
+            self._pieces.append(piece)
+            self._size += len(piece)
+            if self._size > self._max:
+                raise _too_long(self._max)
+
+    def _with_newlines(self, chunk: bytes) -> bytes:
+        """A CR ends its line at once; the LF of a CRLF may come with the next chunk."""
+        if self._skip_newline and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._skip_newline = False
+        if chunk:
+            self._skip_newline = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _without_byte_order_mark(self, chunk: bytes) -> bytes:
+        chunk = b"".join((*self._pieces, chunk))
+        self._pieces, self._size = [], 0
+        if len(chunk) < 3 and _BOM.startswith(chunk):
+            self._wait(chunk)
+            return b""
+        self._at_start = False
+        return chunk.removeprefix(_BOM)
+
+
+def _too_long(limit: int) -> UpstreamProtocolError:
+    return UpstreamProtocolError(f"an event of the stream is longer than {limit} bytes")

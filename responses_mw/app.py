@@ -1,0 +1,128 @@
+"""The application: a Starlette app with the Responses routes, to be mounted, wrapped or served."""
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from os import PathLike
+from typing import Any, Self
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from responses_mw.errors import ResponsesError, Unauthorized
+from responses_mw.router import Models, Router
+from responses_mw.routes import ResponseRoutes, on_error
+from responses_mw.runtime import Runtime
+from responses_mw.service import Service
+from responses_mw.settings import Settings
+from stores.base import SessionStore
+from stores.urls import open_store
+
+Owner = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
+
+SINGLE_TENANT = "default"
+"""Whose everything is where the host names no owner."""
+
+
+class ResponsesApp(Starlette):
+    """`store`: a SessionStore or its URL. `owner(request)` says whose data a request may touch:
+    None is a 401, an exception a 500. Without it, the host's authenticated `request.user.identity`,
+    or else one owner for all.
+
+    Mounted, it opens at the first request; with `lifespan=responses.lifespan` in the host, at
+    start, and then a shutdown waits for the responses under way. Two instances share nothing but
+    the store they were given.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SessionStore | str,
+        models: Models,
+        owner: Owner | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.store = open_store(store) if isinstance(store, str) else store
+        self._router = Router(models)
+        self._owner = owner
+        self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
+        routes = ResponseRoutes(self._enter, max_body_bytes=self.settings.max_body_bytes)
+        super().__init__(
+            routes=routes.routes(),
+            lifespan=self.lifespan,
+            exception_handlers={
+                ResponsesError: on_error,
+                HTTPException: on_error,
+                Exception: on_error,
+            },
+        )
+
+    @classmethod
+    def from_config(cls, config: "str | PathLike[str] | dict[str, Any]") -> Self:
+        """From a configuration file in LiteLLM's shape, or what it parses to."""
+        from responses_mw.config import load
+
+        loaded = load(config)
+        return cls(store=loaded.store_url, models=loaded.models)
+
+    @property
+    def models(self) -> list[str]:
+        """The public names that requests may ask for."""
+        return self._router.names
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: Any = None) -> AsyncIterator[None]:
+        """For `lifespan=` of the host, or inside the host's own. Re-enterable."""
+        await self.open()
+        try:
+            yield
+        finally:
+            await self.aclose()
+
+    async def open(self) -> Runtime:
+        """Opens the store and starts the upkeep, once per event loop. Raises StoreError."""
+        loop = asyncio.get_running_loop()
+        task = self._opened.get(loop)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            for gone in [old for old in self._opened if old.is_closed()]:
+                del self._opened[gone]
+            task = self._opened[loop] = asyncio.create_task(self._open())
+        return await asyncio.shield(task)
+
+    async def aclose(self) -> None:
+        """Waits for the responses under way (`drain_s`), then closes. The next request opens
+        again."""
+        task = self._opened.pop(asyncio.get_running_loop(), None)
+        if task is not None:
+            await (await task).aclose()
+
+    async def _open(self) -> Runtime:
+        runtime = Runtime(self.store, self._router, self.settings)
+        await runtime.open()
+        return runtime
+
+    async def _enter(self, connection: HTTPConnection) -> tuple[Service, str]:
+        owner = await self._owner_of(connection)
+        return Service(await self.open()), owner
+
+    async def _owner_of(self, connection: HTTPConnection) -> str:
+        if self._owner is None:
+            return _host_user(connection)
+        owner = self._owner(connection)
+        if inspect.isawaitable(owner):
+            owner = await owner
+        if owner is None:
+            raise Unauthorized("Incorrect API key provided.")
+        if not isinstance(owner, str):
+            raise TypeError(f"owner() returned a {type(owner).__name__}, not a str or None")
+        return owner
+
+
+def _host_user(connection: HTTPConnection) -> str:
+    user = connection.scope.get("user")
+    if user is not None and user.is_authenticated:
+        return str(user.identity)
+    return SINGLE_TENANT
