@@ -1,0 +1,73 @@
+"""The Anthropic Messages API: Claude, and servers that speak its format.
+
+Only the choice of options and the four methods of an adapter stand here; each is done in a file of
+its own (`anthropic_encode.py`, `anthropic_decode.py`, `upstream_errors.py`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from responses_mw.adapters.anthropic_answers import answer_format
+from responses_mw.adapters.anthropic_decode import MessagesDecoder, events_of, read_json
+from responses_mw.adapters.anthropic_encode import EncodeOptions, encode
+from responses_mw.adapters.anthropic_models import ModelRules, rules_for, scope_of
+from responses_mw.adapters.base import Framing, UpstreamRequest
+from responses_mw.adapters.upstream_errors import streamed_error, upstream_error
+from responses_mw.deltas import Delta
+from responses_mw.errors import UpstreamError, UpstreamProtocolError
+from responses_mw.turn import Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnthropicMessages:
+    """The base URL is the API's root, without `/v1`.
+
+    `api_version`: from 2026-10-21 on the API takes no sampling parameters at all. `max_tokens` is
+    asked for when the client sets no limit (None: the model's default). `cache` is how long prompts
+    stay in the API's cache (None: no caching). `rules` replace what the model's name says.
+    """
+
+    name: str = "anthropic"
+    framing: Framing = "sse"
+    api_version: str = "2023-06-01"
+    max_tokens: int | None = None
+    cache: Literal["5m", "1h"] | None = "5m"
+    betas: Sequence[str] = ()
+    rules: ModelRules | None = None
+
+    def scope(self, turn: Turn) -> str:
+        return scope_of(turn)
+
+    def encode(self, turn: Turn) -> UpstreamRequest:
+        options = EncodeOptions(
+            api_version=self.api_version,
+            max_tokens=self.max_tokens,
+            cache=self.cache,
+            betas=self.betas,
+        )
+        return encode(turn, self._rules(turn), options)
+
+    def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
+        message = read_json(body, provider=self.name)
+        if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+            if isinstance(message, dict) and message.get("type") == "error":
+                raise streamed_error(message, provider=self.name)
+            raise UpstreamProtocolError(
+                f"{self.name} answered with something other than a message", provider=self.name
+            )
+        decoder = self.decoder(turn)
+        for event in events_of(message):
+            yield from decoder.read(event)
+
+    def decoder(self, turn: Turn) -> MessagesDecoder:
+        answer = answer_format(turn, self._rules(turn))
+        return MessagesDecoder(
+            scope=self.scope(turn), answer_tool=answer.tool_name, provider=self.name
+        )
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return upstream_error(status, headers, body, provider=self.name)
+
+    def _rules(self, turn: Turn) -> ModelRules:
+        return rules_for(turn.model) if self.rules is None else self.rules

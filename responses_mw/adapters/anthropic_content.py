@@ -1,0 +1,306 @@
+"""Builds the messages of a request from the conversation: items and native turns in, blocks out.
+
+Everything about the order and shape of messages stands here; everything else that a request says is
+in `anthropic_encode.py`. Nothing that comes in is modified.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from responses_mw.errors import UnsupportedByProvider
+from responses_mw.turn import Item, Span, Turn
+
+Block = dict[str, Any]
+LeaveOut = Callable[[str, str], None]
+"""Takes the name of what is left out, and why."""
+
+FILES_BETA = "files-api-2025-04-14"
+UNREADABLE = "unreadable_arguments"
+
+_IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*?)(;base64)?,", re.IGNORECASE)
+_THINKING = ("thinking", "redacted_thinking")
+
+
+class Conversation:
+    """`system` and `messages`, in the order the API wants: roles alternate, results follow calls."""
+
+    def __init__(self, leave_out: LeaveOut) -> None:
+        self.system: list[Block] = []
+        self.messages: list[dict[str, Any]] = []
+        self.betas: set[str] = set()
+        self._leave_out = leave_out
+        self._calls: dict[str, tuple[int, str]] = {}
+        self._ids: set[str] = set()
+        self._ends_native = False
+
+    def add(self, piece: Item | Span) -> None:
+        self._ends_native = isinstance(piece, Span)
+        if isinstance(piece, Span):
+            self._add_native(piece)
+            return
+        match piece["type"]:
+            case "message":
+                self._add_message(piece)
+            case "function_call":
+                self._add_call(piece, object_of(piece["arguments"]))
+            case "custom_tool_call":
+                self._add_call(piece, {"input": piece["input"]})
+            case "function_call_output" | "custom_tool_call_output":
+                self._add_result(piece)
+            case "reasoning":
+                pass  # another model's, or altered: only its author could use it
+            case other:
+                self._leave_out(f"input.{other}", f"the Messages API has no {other!r} item")
+
+    def finish(self) -> None:
+        """Takes off what a message must not end with, and messages that say nothing."""
+        for message in self.messages:
+            if message["role"] == "assistant":
+                _strip_trailing_thinking(message["content"])
+        self.messages = _merged([m for m in self.messages if m["content"]])
+        if not self.messages and self.system:
+            self._append("user", [_text(_as_system(self.system.pop()["text"]))])
+        if self.messages and self.messages[-1]["role"] == "assistant" and not self._ends_native:
+            _strip_trailing_space(self.messages[-1]["content"])
+
+    @property
+    def ends_with_prefill(self) -> bool:
+        """The model is asked to go on in the middle of its own message."""
+        return bool(self.messages) and self.messages[-1]["role"] == "assistant"
+
+    @property
+    def loop_lacks_thinking(self) -> bool:
+        """Tool results go back to a call that no thinking led to: it was another model's."""
+        if len(self.messages) < 2 or self.messages[-1]["content"][0]["type"] != "tool_result":
+            return False
+        return self.messages[-2]["content"][0]["type"] not in _THINKING
+
+    # --- pieces
+
+    def _add_native(self, span: Span) -> None:
+        assert span.native is not None
+        # The API returns empty text blocks, and refuses them.
+        blocks = [b for b in span.native.state if b["type"] != "text" or b["text"]]
+        content = self._message("assistant")["content"]
+        content.extend(blocks)
+        for block in blocks:
+            if block["type"] == "tool_use":
+                self._calls[block["id"]] = (len(self.messages) - 1, block["id"])
+                self._ids.add(block["id"])
+
+    def _add_message(self, item: Item) -> None:
+        role = item["role"]
+        if role in ("system", "developer"):
+            self._add_system(item)
+            return
+        blocks = [self._block(part, role) for part in item["content"]]
+        self._append(role, [block for block in blocks if block is not None])
+
+    def _add_system(self, item: Item) -> None:
+        blocks = [self._block(part, "system") for part in item["content"]]
+        texts = [block for block in blocks if block is not None]
+        if not self.messages:
+            self.system.extend(texts)
+        else:
+            self._append("user", [_text(_as_system(block["text"])) for block in texts])
+
+    def _add_call(self, item: Item, arguments: Mapping[str, Any]) -> None:
+        call_id = item["call_id"]
+        id = self._free_id(call_id)
+        block = {"type": "tool_use", "id": id, "name": item["name"], "input": arguments}
+        self._append("assistant", [block])
+        self._calls[call_id] = (len(self.messages) - 1, id)
+
+    def _add_result(self, item: Item) -> None:
+        """Results stand at the head of the one user message right behind their calls."""
+        place, id = self._calls.get(item["call_id"], (len(self.messages) - 1, item["call_id"]))
+        block = {"type": "tool_result", "tool_use_id": id, "content": self._output(item["output"])}
+        if place + 1 >= len(self.messages):
+            self._append("user", [block])
+            return
+        content = self.messages[place + 1]["content"]
+        results = sum(entry["type"] == "tool_result" for entry in content)
+        content.insert(results, block)
+
+    def _output(self, output: str | Sequence[Mapping[str, Any]]) -> str | list[Block]:
+        if isinstance(output, str):
+            return output
+        blocks = [self._block(part, "user") for part in output]
+        return [block for block in blocks if block is not None]
+
+    def _free_id(self, call_id: str) -> str:
+        """An id the API takes, the same one every time; each call of a conversation has its own."""
+        id = call_id
+        if not _CALL_ID.match(call_id):
+            id = "call_" + hashlib.sha256(call_id.encode()).hexdigest()[:32]
+        free, again = id, 1
+        while free in self._ids:
+            again += 1
+            free = f"{id[:56]}_{again}"
+        self._ids.add(free)
+        return free
+
+    # --- messages
+
+    def _append(self, role: str, blocks: list[Block]) -> None:
+        if blocks:
+            self._message(role)["content"].extend(blocks)
+
+    def _message(self, role: str) -> dict[str, Any]:
+        if not self.messages or self.messages[-1]["role"] != role:
+            self.messages.append({"role": role, "content": []})
+        return self.messages[-1]
+
+    # --- parts
+
+    def _block(self, part: Mapping[str, Any], role: str) -> Block | None:
+        match part["type"]:
+            case "input_text" | "output_text" | "text":
+                return _text(part["text"]) if part["text"].strip() else None
+            case "refusal":
+                return _text(part["refusal"]) if part["refusal"].strip() else None
+            case "input_image" if role == "user":
+                return self._image(part)
+            case "input_file" if role == "user":
+                return self._document(part)
+            case other:
+                raise UnsupportedByProvider(
+                    f"the Messages API cannot take a {other!r} part in a {role} message",
+                    param="input",
+                )
+
+    def _image(self, part: Mapping[str, Any]) -> Block:
+        if part.get("detail") not in (None, "auto"):
+            self._leave_out("input_image.detail", "the Messages API chooses the detail of an image")
+        url = part.get("image_url")
+        if url is None:
+            return {"type": "image", "source": self._file_source(part)}
+        if not url.startswith("data:"):
+            return {"type": "image", "source": {"type": "url", "url": url}}
+        media_type, data = _read_data_url(url)
+        if media_type not in _IMAGE_TYPES:
+            raise UnsupportedByProvider(
+                f"an image is of type {media_type!r}; it must be one of {', '.join(_IMAGE_TYPES)}",
+                param="input",
+            )
+        return {
+            "type": "image",
+            "source": {"type": "base64", "media_type": media_type, "data": data},
+        }
+
+    def _document(self, part: Mapping[str, Any]) -> Block:
+        if part.get("file_data") is not None:
+            source = _document_source(part["file_data"], part.get("filename"))
+        elif part.get("file_url") is not None:
+            source = {"type": "url", "url": part["file_url"]}
+        else:
+            source = self._file_source(part)
+        title = {"title": part["filename"]} if part.get("filename") else {}
+        return {"type": "document", "source": source, **title}
+
+    def _file_source(self, part: Mapping[str, Any]) -> Block:
+        file_id = part.get("file_id")
+        # Anthropic's ids begin with `file_`, OpenAI's with `file-`.
+        if not isinstance(file_id, str) or not file_id.startswith("file_"):
+            raise UnsupportedByProvider(
+                f"{file_id!r} is not a file of the Messages API; send the content itself",
+                param="input",
+            )
+        self.betas.add(FILES_BETA)
+        return {"type": "file", "file_id": file_id}
+
+
+def conversation(turn: Turn, scope: str, leave_out: LeaveOut) -> Conversation:
+    built = Conversation(leave_out)
+    if turn.instructions and turn.instructions.strip():
+        built.system.append(_text(turn.instructions))
+    for piece in turn.replay(scope):
+        built.add(piece)
+    built.finish()
+    return built
+
+
+def object_of(arguments: str) -> dict[str, Any]:
+    """Arguments as the object that a call must have; what is none is wrapped, not lost."""
+    if not arguments.strip():
+        return {}
+    try:
+        value = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        value = None
+    return value if isinstance(value, dict) else {UNREADABLE: arguments}
+
+
+def _text(text: str) -> Block:
+    return {"type": "text", "text": text}
+
+
+def _as_system(text: str) -> str:
+    return f"<system>\n{text}\n</system>"
+
+
+def _merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Neighbours of one role joined: a message between them may have been left with nothing."""
+    merged: list[dict[str, Any]] = []
+    for message in messages:
+        if merged and merged[-1]["role"] == message["role"]:
+            merged[-1]["content"].extend(message["content"])
+        else:
+            merged.append(message)
+    return merged
+
+
+def _strip_trailing_thinking(content: list[Block]) -> None:
+    while content and content[-1]["type"] in _THINKING:
+        content.pop()
+
+
+def _strip_trailing_space(content: list[Block]) -> None:
+    if content[-1]["type"] == "text":
+        content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
+
+
+def _read_data_url(url: str) -> tuple[str, str]:
+    """Media type and base64 data."""
+    found = _DATA_URL.match(url)
+    if found is None or found[3] is None:
+        raise UnsupportedByProvider("a data URL must be base64-encoded", param="input")
+    return found[1].lower(), url[found.end() :]
+
+
+def _document_source(file_data: str, filename: str | None) -> Block:
+    if file_data.startswith("data:"):
+        media_type, data = _read_data_url(file_data)
+    else:
+        media_type, data = _type_of(filename), file_data
+    if media_type == "application/pdf":
+        return {"type": "base64", "media_type": media_type, "data": data}
+    if media_type.startswith("text/") or media_type == "application/json":
+        return {"type": "text", "media_type": "text/plain", "data": _decoded(data)}
+    raise UnsupportedByProvider(
+        f"a file is of type {media_type!r}; the Messages API takes PDF and plain text",
+        param="input",
+    )
+
+
+def _type_of(filename: str | None) -> str:
+    from mimetypes import guess_type
+
+    return guess_type(filename or "")[0] or "application/pdf"
+
+
+def _decoded(data: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise UnsupportedByProvider(
+            "a text file is not base64-encoded UTF-8", param="input"
+        ) from None

@@ -1,0 +1,278 @@
+"""Reads a Messages answer, whole or streamed, as deltas.
+
+A whole answer is taken apart into the events of a stream, so there is one reading of both. What
+Responses items cannot carry (signatures, citations, server tools) is kept in the native turn. Of the
+server tools, web search, web fetch and MCP are also shown as items; the others are in the native turn
+only.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from responses_mw.adapters.anthropic_blocks import (
+    AnswerBlock,
+    Block,
+    CallBlock,
+    TextBlock,
+    ThinkingBlock,
+)
+from responses_mw.adapters.upstream_errors import streamed_error
+from responses_mw.deltas import (
+    Delta,
+    ItemFinished,
+    NativeTurn,
+    OutputItem,
+    Stopped,
+    StopReason,
+    UpstreamInfo,
+    UsageReported,
+)
+from responses_mw.errors import UpstreamProtocolError
+from responses_mw.sse import ServerSentEvent
+
+Json = dict[str, Any]
+
+_INCOMPLETE: Mapping[str, StopReason] = {
+    "max_tokens": "max_output_tokens",
+    "model_context_window_exceeded": "max_output_tokens",
+    "refusal": "content_filter",
+    # The model would go on if it were asked to: what is here is not all of the answer.
+    "pause_turn": "max_output_tokens",
+}
+_TIERS = {"standard": "default", "batch": "default"}
+_SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
+
+
+class MessagesDecoder:
+    """`answer_tool`: the tool that stands for the answer format, if one was forced."""
+
+    def __init__(self, *, scope: str, answer_tool: str | None, provider: str) -> None:
+        self._scope = scope
+        self._answer_tool = answer_tool
+        self._provider = provider
+        self._blocks: dict[int, Block] = {}
+        self._server_calls: dict[str, Json] = {}
+        self._text_length = 0
+        self._usage: Json = {}
+        self._reported: UsageReported | None = None
+        self._stop_reason: str | None = None
+        self._started = False
+        self._stopped = False
+
+    def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
+        if self._stopped:
+            return iter(())
+        return iter(self.read(read_json(event.data, provider=self._provider)))
+
+    def close(self) -> Iterator[Delta]:
+        if not self._stopped:
+            raise self._broken("the stream ended without message_stop")
+        return iter(())
+
+    def read(self, event: Any) -> list[Delta]:
+        try:
+            return self._read(event)
+        except (KeyError, TypeError, AttributeError) as error:
+            kind = event.get("type") if isinstance(event, dict) else event
+            raise self._broken(f"an event of type {kind!r} is malformed: {error!r}") from error
+
+    def _read(self, event: Json) -> list[Delta]:
+        match event["type"]:
+            case "content_block_delta":
+                return self._blocks[event["index"]].grow(event["delta"])
+            case "content_block_start":
+                return self._open(event["index"], event["content_block"])
+            case "content_block_stop":
+                return self._close_block(self._blocks[event["index"]])
+            case "message_start":
+                return self._start(event["message"])
+            case "message_delta":
+                self._stop_reason = event["delta"].get("stop_reason")
+                return self._report(event.get("usage"))
+            case "message_stop":
+                return self._stop()
+            case "error":
+                raise streamed_error(event, provider=self._provider)
+        return []  # pings, and whatever is new
+
+    # --- the message
+
+    def _start(self, message: Json) -> list[Delta]:
+        if self._blocks:
+            raise self._broken("the stream began a second message in the middle of the first")
+        self._started = True
+        usage = message.get("usage") or {}
+        tier = usage.get("service_tier")
+        info = UpstreamInfo(
+            model=message.get("model"),
+            service_tier=_TIERS.get(tier, tier),
+            upstream_id=message.get("id"),
+        )
+        return [info, *self._report(usage)]
+
+    def _report(self, usage: Json | None) -> list[Delta]:
+        """Counts are totals so far; one that is absent keeps its value."""
+        self._usage.update({key: n for key, n in (usage or {}).items() if n is not None})
+        report = _usage_reported(self._usage)
+        if report == self._reported:
+            return []
+        self._reported = report
+        return [report]
+
+    def _stop(self) -> list[Delta]:
+        if not self._started:
+            raise self._broken("the stream ended before it began a message")
+        self._stopped = True
+        native = self._native()
+        stopped = Stopped(_INCOMPLETE.get(self._stop_reason or "", "stop"))
+        return [stopped] if native is None else [native, stopped]
+
+    def _native(self) -> NativeTurn | None:
+        """The turn as the API wants it back, unless items say all of it."""
+        blocks = list(self._blocks.values())
+        if self._stop_reason == "pause_turn" or not all(block.faithful for block in blocks):
+            return None
+        if blocks and self._stop_reason in _INCOMPLETE and isinstance(blocks[-1], CallBlock):
+            del blocks[-1]  # cut off in the middle of its arguments: nobody will answer it
+        blocks = [block for block in blocks if block.whole]
+        if not any(block.needs_native for block in blocks):
+            return None
+        return NativeTurn(self._scope, [block.verbatim() for block in blocks])
+
+    # --- blocks
+
+    def _open(self, index: int, start: Json) -> list[Delta]:
+        if index in self._blocks:
+            raise self._broken(f"the stream began content block {index} twice")
+        block = self._blocks[index] = self._block(index, start)
+        deltas = block.opened()
+        if start["type"] == "fallback":
+            deltas = [UpstreamInfo(model=start["to"]["model"]), *deltas]
+        if self._text_length and not block.is_text:
+            # What comes between two texts may leave no item: they are two messages all the same.
+            self._text_length = 0
+            deltas = [ItemFinished(), *deltas]
+        return deltas
+
+    def _block(self, index: int, start: Json) -> Block:
+        match start["type"]:
+            case "text":
+                return TextBlock(start, self._text_length)
+            case "thinking" | "redacted_thinking":
+                return ThinkingBlock(start, self._scope)
+            case "tool_use" if start["name"] == self._answer_tool:
+                return AnswerBlock(start, index)
+            case "tool_use":
+                return CallBlock(start, index)
+            case _:
+                return Block(start)
+
+    def _close_block(self, block: Block) -> list[Delta]:
+        if block.done:
+            return []
+        block.done = True
+        deltas = block.closed()
+        kind = block.start["type"]
+        if block.is_text:
+            self._text_length += block.length
+        elif kind in _SERVER_CALLS:
+            self._server_calls[block.start["id"]] = block.verbatim()
+        elif kind.endswith("_tool_result"):
+            call = self._server_calls.get(block.start["tool_use_id"])
+            item = None if call is None else _hosted_item(call, block.start)
+            deltas += [] if item is None else [OutputItem(item)]
+        return deltas
+
+    def _broken(self, message: str) -> UpstreamProtocolError:
+        return UpstreamProtocolError(f"{self._provider}: {message}", provider=self._provider)
+
+
+def read_json(raw: bytes, *, provider: str) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        # orjson refuses half a surrogate pair, which some servers send: their tokens split it.
+        pass
+    try:
+        return json.loads(raw.decode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise UpstreamProtocolError(
+            f"{provider} sent something that is not JSON: {error}", provider=provider
+        ) from error
+
+
+def events_of(message: Json) -> Iterator[Json]:
+    """The stream that a whole answer would have been."""
+    yield {"type": "message_start", "message": {**message, "content": []}}
+    for index, block in enumerate(message["content"]):
+        start, deltas = _taken_apart(block)
+        yield {"type": "content_block_start", "index": index, "content_block": start}
+        for delta in deltas:
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    end = {"stop_reason": message.get("stop_reason")}
+    yield {"type": "message_delta", "delta": end, "usage": message.get("usage")}
+    yield {"type": "message_stop"}
+
+
+def _taken_apart(block: Json) -> tuple[Json, list[Json]]:
+    match block["type"]:
+        case "text":
+            start = {**block, "text": ""}
+            return start, [{"type": "text_delta", "text": block["text"]}]
+        case "thinking":
+            start = {**block, "thinking": ""}
+            return start, [{"type": "thinking_delta", "thinking": block["thinking"]}]
+        case "tool_use" | "server_tool_use" | "mcp_tool_use" if block["input"]:
+            arguments = orjson.dumps(block["input"]).decode()
+            start = {**block, "input": {}}
+            return start, [{"type": "input_json_delta", "partial_json": arguments}]
+        case _:
+            return block, []
+
+
+def _usage_reported(usage: Mapping[str, Any]) -> UsageReported:
+    """The API counts cached input apart from the rest of it."""
+    read = usage.get("cache_read_input_tokens", 0)
+    written = usage.get("cache_creation_input_tokens", 0)
+    return UsageReported(
+        input_tokens=usage.get("input_tokens", 0) + read + written,
+        output_tokens=usage.get("output_tokens", 0),
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=usage.get("output_tokens_details", {}).get("thinking_tokens") or 0,
+    )
+
+
+def _hosted_item(call: Json, result: Json) -> Json | None:
+    match call["name"], call["type"]:
+        case "web_search", "server_tool_use":
+            action = {"type": "search", "query": call["input"].get("query", "")}
+        case "web_fetch", "server_tool_use":
+            action = {"type": "open_page", "url": call["input"].get("url")}
+        case _, "mcp_tool_use":
+            return _mcp_call(call, result)
+        case _:
+            return None
+    content = result["content"]
+    failed = isinstance(content, dict) and content["type"].endswith("_error")
+    status = "failed" if failed else "completed"
+    return {"type": "web_search_call", "status": status, "action": action}
+
+
+def _mcp_call(call: Json, result: Json) -> Json:
+    content = result["content"]
+    text = content if isinstance(content, str) else "".join(p.get("text", "") for p in content)
+    failed = bool(result.get("is_error"))
+    return {
+        "type": "mcp_call",
+        "status": "failed" if failed else "completed",
+        "name": call["name"],
+        "server_label": call["server_name"],
+        "arguments": orjson.dumps(call["input"]).decode(),
+        "output": None if failed else text,
+        "error": text if failed else None,
+    }

@@ -1,0 +1,321 @@
+"""Builds the body of a Messages request from a turn and the rules of its model.
+
+The messages themselves are built in `anthropic_content.py`. What a model cannot be told is named in
+`dropped`, or refused where the turn is strict; nothing is left out in silence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from responses_mw.adapters.anthropic_answers import (
+    AnswerFormat,
+    answer_format,
+    constrained,
+    is_expressible,
+)
+from responses_mw.adapters.anthropic_content import Block, Conversation, conversation
+from responses_mw.adapters.anthropic_models import ModelRules, scope_of
+from responses_mw.adapters.base import UpstreamRequest
+from responses_mw.errors import UnsupportedByProvider
+from responses_mw.turn import Turn
+
+BINDING_BETA = "thinking-binding-controls-2026-08-01"
+
+BUDGETS = {"minimal": 1024, "low": 2048, "medium": 10_000, "high": 16_384, "xhigh": 32_768}
+LEAST_BUDGET = 1024
+_TIERS = {"auto": "auto", "default": "standard_only", "priority": "auto"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeOptions:
+    """`max_tokens` replaces the model's default; `cache` is how long a prompt stays cached."""
+
+    api_version: str
+    max_tokens: int | None
+    cache: Literal["5m", "1h"] | None
+    betas: Sequence[str]
+
+
+def encode(turn: Turn, rules: ModelRules, options: EncodeOptions) -> UpstreamRequest:
+    return _Request(turn, rules, options).build()
+
+
+class _Request:
+    def __init__(self, turn: Turn, rules: ModelRules, options: EncodeOptions) -> None:
+        self.turn = turn
+        self.rules = rules
+        self.options = options
+        self.dropped: list[str] = []
+        self.betas = dict.fromkeys(options.betas)
+
+    def build(self) -> UpstreamRequest:
+        turn = self.turn
+        answer = answer_format(turn, self.rules)
+        for name in answer.left_out:
+            self._leave_out(name, f"{turn.model!r} cannot be held to it by its API")
+        talk = conversation(turn, scope_of(turn), self._leave_out)
+        self._check_end(talk)
+        tools, choice = self._tools(answer)
+        max_tokens = turn.max_output_tokens or self.options.max_tokens or self.rules.max_tokens
+        thinking, effort = self._thinking(talk, max_tokens, forced=_is_forced(choice))
+        body: dict[str, Any] = {
+            "model": turn.model,
+            "max_tokens": max_tokens,
+            "system": [*talk.system, *_instruction(answer)],
+            "messages": talk.messages,
+            "tools": tools,
+            "tool_choice": choice,
+            "thinking": thinking,
+            "output_config": _output_config(answer, effort),
+            "metadata": {"user_id": turn.user} if turn.user else None,
+            "service_tier": self._service_tier(),
+            "stream": turn.stream or None,
+            **self._sampling(thinking),
+        }
+        self._leave_out_the_rest()
+        body = {key: value for key, value in body.items() if value not in (None, [], {})}
+        self._mark_for_cache(body)
+        self.betas.update(dict.fromkeys(sorted(talk.betas)))
+        body.update(turn.extra_body)
+        return UpstreamRequest("/v1/messages", body, self._headers(), tuple(self.dropped))
+
+    def _leave_out(self, name: str, why: str) -> None:
+        if self.turn.strict:
+            raise UnsupportedByProvider(f"{name} cannot be sent: {why}", param=name)
+        if name not in self.dropped:
+            self.dropped.append(name)
+
+    def _check_end(self, talk: Conversation) -> None:
+        if not talk.messages:
+            raise UnsupportedByProvider(
+                "the input says nothing; the Messages API needs a message with content",
+                param="input",
+            )
+        if talk.ends_with_prefill and not self.rules.prefill:
+            raise UnsupportedByProvider(
+                f"the input ends with an assistant message, and {self.turn.model!r} cannot go on "
+                "in the middle of one; end it with a user message or a tool output",
+                param="input",
+            )
+
+    # --- tools
+
+    def _tools(self, answer: AnswerFormat) -> tuple[list[Block], Block | None]:
+        offered, demanded = self.turn.offered_tools, self.turn.forced_tool
+        if demanded is not None and not self.rules.forced_tools:
+            # What cannot be forced on the model is at least the only thing it is offered.
+            offered = [tool for tool in offered if tool.get("name") == demanded]
+        tools = self._offered(offered)
+        if answer.tool is None:
+            return tools, self._choice(tools)
+        if not tools or self.turn.choice == "none":
+            only = {"type": "tool", "name": answer.tool_name, "disable_parallel_tool_use": True}
+            return [*tools, dict(answer.tool)], only
+        return [*tools, dict(answer.tool)], self._parallel({"type": "any"})
+
+    def _offered(self, offered: Sequence[Mapping[str, Any]]) -> list[Block]:
+        return [
+            self._tool(tool, f"tools[{n}]")
+            for n, tool in enumerate(self.turn.tools)
+            if tool in offered
+        ]
+
+    def _tool(self, tool: Mapping[str, Any], place: str) -> Block:
+        if tool["type"] != "function":
+            raise UnsupportedByProvider(
+                f"a tool of type {tool['type']!r} cannot be offered to {self.turn.model!r}; "
+                "offer functions",
+                param=place,
+            )
+        schema = tool.get("parameters") or {"properties": {}}
+        block = {"name": tool["name"], "input_schema": {"type": "object", **schema}}
+        if tool.get("description"):
+            block["description"] = tool["description"]
+        if tool.get("strict"):
+            if self.rules.schemas and _is_strict(schema):
+                block["strict"] = True
+            else:
+                self._leave_out(f"{place}.strict", "its schema cannot be enforced")
+        return block
+
+    def _choice(self, tools: list[Block]) -> Block | None:
+        if not tools:
+            return None
+        choice = self.turn.choice
+        if choice == "required" and not self.rules.forced_tools:
+            self._leave_out("tool_choice", f"{self.turn.model!r} cannot be forced to call a tool")
+            choice = "auto"
+        match choice:
+            case "none":
+                return {"type": "none"}
+            case "required" if self.turn.forced_tool is not None:
+                return self._parallel({"type": "tool", "name": self.turn.forced_tool})
+            case "required":
+                return self._parallel({"type": "any"})
+            case _:
+                # "auto" is the default: said only if there is something to add to it.
+                return None if self.turn.parallel_tool_calls else self._parallel({"type": "auto"})
+
+    def _parallel(self, choice: Block) -> Block:
+        if not self.turn.parallel_tool_calls:
+            choice["disable_parallel_tool_use"] = True
+        return choice
+
+    # --- thinking
+
+    def _thinking(
+        self, talk: Conversation, max_tokens: int, *, forced: bool
+    ) -> tuple[Block | None, str | None]:
+        """The `thinking` field, and the level for `output_config.effort`."""
+        match self.rules.thinking:
+            case "none":
+                if self.turn.reasoning_effort not in (None, "none"):
+                    self._leave_out("reasoning.effort", f"{self.turn.model!r} does not think")
+                return None, None
+            case "budget":
+                return self._budget(talk, max_tokens, forced=forced), None
+            case "adaptive":
+                return self._adaptive()
+
+    def _budget(self, talk: Conversation, max_tokens: int, *, forced: bool) -> Block | None:
+        effort = self.turn.reasoning_effort
+        if effort is None and self.turn.reasoning_summary is not None:
+            self._leave_out("reasoning.summary", f"{self.turn.model!r} thinks only with an effort")
+        if effort in (None, "none"):
+            return None  # off is the default
+        reason = None
+        if forced:
+            reason = "a forced tool call and thinking exclude each other"
+        elif max_tokens <= LEAST_BUDGET:
+            reason = f"max_output_tokens leaves no room; thinking takes {LEAST_BUDGET} or more"
+        elif talk.loop_lacks_thinking:
+            reason = "the tool calls being answered were made without thinking"
+        if reason is not None:
+            self._leave_out("reasoning.effort", reason)
+            return None
+        wanted = BUDGETS.get(str(effort), BUDGETS["xhigh"])
+        # Half of a small limit stays for the answer.
+        budget = max(LEAST_BUDGET, min(wanted, max_tokens // 2))
+        return {"type": "enabled", "budget_tokens": budget}
+
+    def _adaptive(self) -> tuple[Block | None, str | None]:
+        effort, rules = self.turn.reasoning_effort, self.rules
+        if effort == "none":
+            if rules.thinking_off is not None:
+                return {"type": rules.thinking_off}, None
+            self._leave_out("reasoning.effort", f"{self.turn.model!r} always thinks")
+            effort = "low"
+        thinking: Block = {"type": "adaptive"}
+        if effort is not None or self.turn.reasoning_summary is not None:
+            thinking["display"] = "summarized"
+        if rules.bound_thinking:
+            # Instructions and tools may differ from those a stored block was made under.
+            thinking["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
+            self.betas[BINDING_BETA] = None
+        if len(thinking) == 1:
+            return None, None
+        return thinking, None if effort is None else self._level(effort)
+
+    def _level(self, effort: str) -> str:
+        if effort in self.rules.efforts:
+            return effort
+        return {"minimal": "low", "xhigh": "max"}.get(effort, "high")
+
+    # --- the rest
+
+    def _sampling(self, thinking: Block | None) -> dict[str, float | None]:
+        temperature, top_p = self.turn.temperature, self.turn.top_p
+        if self._cannot_sample():
+            # 1 is the default of both: leaving it out changes nothing.
+            temperature, top_p = self._only_default(temperature, top_p, "it takes no sampling")
+        elif thinking is not None and thinking["type"] not in ("disabled", "between_tools"):
+            temperature, top_p = self._only_default(temperature, top_p, "it thinks")
+        if temperature is not None and temperature > 1:
+            self._leave_out("temperature", f"{temperature} is more than 1, the most it takes")
+            temperature = None
+        if temperature is not None and top_p is not None and self.rules.sampling == "one":
+            if top_p != 1:
+                self._leave_out("top_p", "it takes temperature or top_p, not both")
+            top_p = None
+        return {"temperature": temperature, "top_p": top_p}
+
+    def _cannot_sample(self) -> bool:
+        return self.rules.sampling == "none" or self.options.api_version >= "2026-10-21"
+
+    def _only_default(self, temperature: float | None, top_p: float | None, why: str) -> Any:
+        if temperature not in (None, 1):
+            self._leave_out("temperature", why)
+        if top_p not in (None, 1):
+            self._leave_out("top_p", why)
+        return None, None
+
+    def _service_tier(self) -> str | None:
+        tier = self.turn.service_tier
+        if tier is None or tier in _TIERS:
+            return None if tier is None else _TIERS[tier]
+        self._leave_out("service_tier", f"the Messages API has no {tier!r} tier")
+        return None
+
+    def _leave_out_the_rest(self) -> None:
+        turn, why = self.turn, "the Messages API has no such field"
+        if turn.presence_penalty:
+            self._leave_out("presence_penalty", why)
+        if turn.frequency_penalty:
+            self._leave_out("frequency_penalty", why)
+        if turn.logprobs or turn.top_logprobs:
+            self._leave_out("top_logprobs", why)
+        if turn.verbosity not in (None, "medium"):
+            self._leave_out("text.verbosity", why)
+
+    def _mark_for_cache(self, body: dict[str, Any]) -> None:
+        """Four breakpoints: tools, system, and the ends of this request and of the one before it.
+
+        The next turn's request begins with all of this one, whose end it marks again: so it is read
+        from the cache however many blocks a turn adds (a lookup goes back twenty).
+        """
+        if self.options.cache is None or not self.rules.caching:
+            return
+        mark: Block = {"type": "ephemeral"}
+        if self.options.cache != "5m":
+            mark["ttl"] = self.options.cache
+        users = [m["content"] for m in body["messages"] if m["role"] == "user"]
+        for blocks in (body.get("tools"), body.get("system"), *users[-2:]):
+            if blocks:
+                blocks[-1] = {**blocks[-1], "cache_control": mark}
+
+    def _headers(self) -> dict[str, str]:
+        extra = {name.lower(): value for name, value in self.turn.extra_headers.items()}
+        betas = self.betas | dict.fromkeys(_split(extra.get("anthropic-beta", "")))
+        headers = {"anthropic-version": self.options.api_version, **extra}
+        if betas:
+            headers["anthropic-beta"] = ",".join(betas)
+        return headers
+
+
+def _is_forced(choice: Block | None) -> bool:
+    return choice is not None and choice["type"] in ("any", "tool")
+
+
+def _is_strict(schema: Mapping[str, Any]) -> bool:
+    schema = {"type": "object", **schema}
+    return is_expressible(schema) and constrained(schema)[0] == schema
+
+
+def _instruction(answer: AnswerFormat) -> list[Block]:
+    if answer.instruction is None:
+        return []
+    return [{"type": "text", "text": answer.instruction}]
+
+
+def _output_config(answer: AnswerFormat, effort: str | None) -> Block:
+    config: Block = {}
+    if answer.schema is not None:
+        config["format"] = {"type": "json_schema", "schema": answer.schema}
+    if effort is not None:
+        config["effort"] = effort
+    return config
+
+
+def _split(betas: str) -> list[str]:
+    return [name.strip() for name in betas.split(",") if name.strip()]
