@@ -38,7 +38,7 @@ def openai_client(
 
 
 def client_of(*given: Any, base_url: str) -> AsyncOpenAI:
-    """A client of what a test gave: an application, a provider, or the answers of a scripted one."""
+    """A client of an application, of a provider, or of a scripted provider with these answers."""
     match given:
         case (Provider() as provider,):
             app: ASGIApp = ResponsesApp(store=MemoryStore(), models={"test": provider})

@@ -57,7 +57,7 @@ def _stream(adapter: Adapter, turn: Turn, body: bytes, chunk: int | None) -> Ite
 
 
 def _assemble(deltas: Iterator[Delta]) -> list[Event]:
-    assembler = ResponseAssembler(_created())
+    assembler = ResponseAssembler(created())
     events = assembler.start()
     try:
         for delta in deltas:
@@ -67,7 +67,7 @@ def _assemble(deltas: Iterator[Delta]) -> list[Event]:
     return events + assembler.finish()
 
 
-def _created() -> Event:
+def created() -> Event:
     """A response as it stands before anything was said, of a request that set no option."""
     return {
         "id": "resp_" + "0" * 32,

@@ -19,9 +19,9 @@ def responses_client() -> "Callable[..., AsyncOpenAI]":
         async with responses_client("Hello!") as client:
             answer = await client.responses.create(model="test", input="Hi")
 
-    For an application of yours, `base_url=` says where it serves the API. A provider, or answers for
-    a scripted one, become the model `test` of a ResponsesApp with a MemoryStore. Either is started by
-    the first request and shut down with the client.
+    For an application of yours, `base_url=` says where it serves the API. A provider, or answers
+    for a scripted one, become the model `test` of a ResponsesApp with a MemoryStore. Either is
+    started by the first request and shut down with the client.
     """
 
     def make(*given: Any, base_url: str = "http://test/v1") -> "AsyncOpenAI":
