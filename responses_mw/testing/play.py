@@ -4,7 +4,8 @@ What the transport does between socket and assembler is repeated here, and nothi
 """
 
 import base64
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def play_recording(
         whole = not isinstance(recording, bytes) and Path(recording).suffix == ".json"
     turn = turn or Turn(model="recorded", spans=(), stream=not whole)
     if whole:
-        return _assemble(adapter.decode(body, turn))
-    return _assemble(_stream(adapter, turn, body, chunk))
+        return assemble(adapter.decode(body, turn))
+    return assemble(_stream(adapter, turn, body, chunk))
 
 
 def _read(path: Path) -> bytes:
@@ -56,8 +57,9 @@ def _stream(adapter: Adapter, turn: Turn, body: bytes, chunk: int | None) -> Ite
     yield from decoder.close()
 
 
-def _assemble(deltas: Iterator[Delta]) -> list[Event]:
-    assembler = ResponseAssembler(created())
+def assemble(deltas: Iterable[Delta], *, now: Callable[[], float] = time.time) -> list[Event]:
+    """The events of a whole response that says these deltas."""
+    assembler = ResponseAssembler(created(), now=now)
     events = assembler.start()
     try:
         for delta in deltas:
