@@ -1,0 +1,40 @@
+"""The chat completions format, as OpenAI defined it and many servers speak it.
+
+Only the seam stands here: `chat_encode` writes requests, `chat_decode` reads answers, and
+`chat_dialects` says how vendors differ.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from responses_mw.adapters.base import Decoder, Framing, UpstreamRequest
+from responses_mw.adapters.chat_decode import ChatDecoder, decode_answer
+from responses_mw.adapters.chat_dialects import OPENAI, ChatDialect
+from responses_mw.adapters.chat_encode import encode_turn
+from responses_mw.adapters.upstream_errors import upstream_error
+from responses_mw.deltas import Delta
+from responses_mw.errors import UpstreamError
+from responses_mw.turn import Turn
+
+
+class ChatCompletions:
+    framing: Framing = "sse"
+
+    def __init__(self, dialect: ChatDialect = OPENAI) -> None:
+        self.dialect = dialect
+        self.name = dialect.name
+
+    def scope(self, turn: Turn) -> str:
+        """The whole model name: behind a gateway, signatures bind to the model, not to a family."""
+        return f"chat_completions/{self.dialect.name}/{turn.model}"
+
+    def encode(self, turn: Turn) -> UpstreamRequest:
+        return encode_turn(turn, self.dialect, scope=self.scope(turn))
+
+    def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
+        return iter(decode_answer(body, self.dialect, scope=self.scope(turn)))
+
+    def decoder(self, turn: Turn) -> Decoder:
+        return ChatDecoder(self.dialect, scope=self.scope(turn))
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return upstream_error(status, headers, body, provider=self.name)

@@ -1,0 +1,208 @@
+"""Writes a turn as the body of a chat completions request.
+
+Parameters and tools stand here, each with what a dialect does about it; `chat_messages` writes the
+conversation.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from responses_mw.adapters.base import UpstreamRequest
+from responses_mw.adapters.chat_dialects import ChatDialect
+from responses_mw.adapters.chat_messages import write_messages
+from responses_mw.errors import UnsupportedByProvider
+from responses_mw.turn import Turn
+
+PATH = "/chat/completions"
+NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+
+def encode_turn(turn: Turn, dialect: ChatDialect, *, scope: str) -> UpstreamRequest:
+    """Raises UnsupportedByProvider; in a strict turn also for what would otherwise be dropped."""
+    request = _Request(turn, dialect)
+    request.body["messages"] = write_messages(turn, dialect, scope=scope, dropped=request.dropped)
+    request.sampling()
+    request.tools()
+    request.text_format()
+    request.reasoning()
+    request.identity()
+    request.streaming()
+    if turn.strict and request.dropped:
+        field = request.dropped[0]
+        raise UnsupportedByProvider(
+            f"{dialect.name} has no parameter for {field}; leave it out, or allow it to be dropped",
+            param=field,
+        )
+    if turn.extra_body.get("n", 1) != 1:
+        raise UnsupportedByProvider("a response has one answer; leave n out", param="n")
+    request.body.update(turn.extra_body)
+    return UpstreamRequest(PATH, request.body, turn.extra_headers, tuple(request.dropped))
+
+
+class _Request:
+    def __init__(self, turn: Turn, dialect: ChatDialect) -> None:
+        self._turn = turn
+        self._dialect = dialect
+        self.body: dict[str, Any] = {"model": turn.model, "messages": []}
+        self.dropped: list[str] = []
+
+    def sampling(self) -> None:
+        turn, known = self._turn, self._dialect
+        self._put("temperature", turn.temperature)
+        self._put("top_p", turn.top_p)
+        self._put(known.max_tokens_field, turn.max_output_tokens)
+        for name in ("presence_penalty", "frequency_penalty"):
+            self._put_or_drop(name, getattr(turn, name), known=known.penalties)
+        if turn.logprobs or turn.top_logprobs:
+            self._put_or_drop("logprobs", True, known=known.logprobs, field="top_logprobs")
+        if known.logprobs and turn.top_logprobs:
+            self.body["top_logprobs"] = turn.top_logprobs
+
+    # --- tools
+
+    def tools(self) -> None:
+        turn, known = self._turn, self._dialect
+        offered = turn.offered_tools
+        wire = [self._tool(index, tool) for index, tool in enumerate(turn.tools) if tool in offered]
+        if not wire:
+            return
+        choice = turn.choice
+        if known.tool_choice or choice == "auto":
+            self.body["tools"] = wire
+            self._tool_choice(choice)
+        elif choice == "none":
+            return  # tools that may not be called need not be offered
+        else:
+            self.dropped.append("tool_choice")
+            only = turn.forced_tool
+            self.body["tools"] = [
+                tool for tool in wire if only is None or tool["function"]["name"] == only
+            ]
+        self._parallel()
+
+    def _tool(self, index: int, tool: Mapping[str, Any]) -> dict[str, Any]:
+        if tool.get("type") != "function":
+            raise UnsupportedByProvider(
+                f"{self._dialect.name} cannot run a tool of type {tool.get('type')!r}; "
+                "only functions can be called",
+                param=f"tools[{index}]",
+            )
+        function = {"name": tool["name"], "parameters": tool.get("parameters") or NO_PARAMETERS}
+        if tool.get("description"):
+            function["description"] = tool["description"]
+        if tool.get("strict"):
+            if self._dialect.strict_tools:
+                function["strict"] = True
+            else:
+                self.dropped.append(f"tools[{index}].strict")
+        return {"type": "function", "function": function}
+
+    def _tool_choice(self, choice: str) -> None:
+        kind = self._turn.tool_choice
+        if isinstance(kind, Mapping) and kind.get("type") not in ("function", "allowed_tools"):
+            raise UnsupportedByProvider(
+                f"{self._dialect.name} cannot be made to call {kind.get('type')!r}; "
+                "only functions can be called",
+                param="tool_choice",
+            )
+        if self._turn.forced_tool is not None:
+            function = {"name": self._turn.forced_tool}
+            self.body["tool_choice"] = {"type": "function", "function": function}
+        elif choice == "required":
+            self.body["tool_choice"] = self._dialect.required_choice
+        elif choice == "none":
+            self.body["tool_choice"] = "none"
+
+    def _parallel(self) -> None:
+        allowed, known = self._turn.parallel_tool_calls, self._dialect.parallel_tool_calls
+        if known == "always" or (known is not None and not allowed):
+            self.body["parallel_tool_calls"] = allowed
+        elif not allowed:
+            self.dropped.append("parallel_tool_calls")
+
+    # --- text and reasoning
+
+    def text_format(self) -> None:
+        self._put_or_drop(
+            "verbosity",
+            self._turn.verbosity,
+            known=self._dialect.verbosity,
+            field="text.verbosity",
+        )
+        wanted = self._turn.text_format
+        if wanted is None or wanted["type"] == "text":
+            return
+        if wanted["type"] == "json_object" or not self._dialect.json_schema:
+            self.body["response_format"] = {"type": "json_object"}
+        if wanted["type"] != "json_schema":
+            return
+        if self._dialect.json_schema:
+            named = ("name", "schema", "strict", "description")
+            schema = {key: wanted[key] for key in named if wanted.get(key) is not None}
+            self.body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        else:
+            self._tell_schema(wanted)
+
+    def _tell_schema(self, wanted: Mapping[str, Any]) -> None:
+        """JSON mode is all there is: the schema is asked for and not enforced; `dropped` says so."""
+        schema = json.dumps(wanted["schema"], ensure_ascii=False)
+        request = f"Answer with one JSON object and nothing else. Its JSON Schema is:\n{schema}"
+        messages = self.body["messages"]
+        role = self._dialect.system_role
+        if messages and messages[0]["role"] == role:
+            first = messages[0]
+            messages[0] = {**first, "content": f"{first['content']}\n\n{request}"}
+        else:
+            messages.insert(0, {"role": role, "content": request})
+        self.dropped.append("text.format.strict")
+
+    def reasoning(self) -> None:
+        effort = self._turn.reasoning_effort
+        if effort is None:
+            return
+        match self._dialect.effort:
+            case "reasoning_effort":
+                self.body["reasoning_effort"] = effort
+            case "reasoning.effort":
+                self.body["reasoning"] = {"effort": effort}
+            case "thinking" | "thinking+effort" as how:
+                on = effort != "none"
+                self.body["thinking"] = {"type": "enabled" if on else "disabled"}
+                if on and how == "thinking+effort":
+                    self.body["reasoning_effort"] = effort
+            case None:
+                self.dropped.append("reasoning.effort")
+
+    # --- the rest
+
+    def identity(self) -> None:
+        """Who asks, and at which tier. The user and the cache key are hints: nothing is lost."""
+        turn, known = self._turn, self._dialect
+        if known.user_field is not None:
+            self._put(known.user_field, turn.user)
+        if known.prompt_cache_key:
+            self._put("prompt_cache_key", turn.prompt_cache_key)
+        tier = turn.service_tier
+        if tier is not None and (known.service_tiers or tier not in ("auto", "default")):
+            tier = known.service_tier_names.get(tier, tier)
+            self._put_or_drop("service_tier", tier, known=known.service_tiers)
+
+    def streaming(self) -> None:
+        if self._turn.stream:
+            self.body["stream"] = True
+            if self._dialect.include_usage:
+                self.body["stream_options"] = {"include_usage": True}
+
+    def _put(self, name: str, value: Any) -> None:
+        if value is not None:
+            self.body[name] = value
+
+    def _put_or_drop(self, name: str, value: Any, *, known: bool, field: str | None = None) -> None:
+        """`field` is what the Responses API calls it."""
+        if value is None:
+            return
+        if known:
+            self.body[name] = value
+        else:
+            self.dropped.append(field or name)

@@ -1,0 +1,336 @@
+"""Writes a conversation of Responses items as chat messages.
+
+What a message may look like and which may follow which is decided here; parameters are not.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from responses_mw.adapters.chat_dialects import ChatDialect
+from responses_mw.errors import UnsupportedByProvider
+from responses_mw.turn import Item, Span, Turn
+
+Message = dict[str, Any]
+Part = Mapping[str, Any]
+
+NINE_CHARACTERS = re.compile(r"[A-Za-z0-9]{9}")
+ACKNOWLEDGED = "OK."
+
+
+def write_messages(
+    turn: Turn, dialect: ChatDialect, *, scope: str, dropped: list[str]
+) -> list[Message]:
+    """Raises UnsupportedByProvider for an item or a part that the format has no words for.
+
+    Appends to `dropped` what was left out.
+    """
+    writer = _Writer(dialect, dropped)
+    if turn.instructions:
+        writer.system(turn.instructions, dialect.system_role)
+    for entry in turn.replay(scope):
+        if isinstance(entry, Span):
+            writer.native(entry)
+        else:
+            writer.item(entry)
+    return writer.finish()
+
+
+class _Writer:
+    """Holds the assistant message that still grows, and attachments that wait for their turn."""
+
+    def __init__(self, dialect: ChatDialect, dropped: list[str]) -> None:
+        self._dialect = dialect
+        self._dropped = dropped
+        self._messages: list[Message] = []
+        self._text: str | None = None
+        self._refusal = ""
+        self._thoughts: list[str] = []
+        self._calls: list[dict[str, Any]] = []
+        self._attachments: list[dict[str, Any]] = []
+        self._wire_ids: dict[str, str] = {}
+
+    def item(self, item: Item) -> None:
+        match item["type"]:
+            case "message":
+                self._message(item)
+            case "reasoning":
+                self._reasoning(item)
+            case "function_call":
+                self._call(item)
+            case "function_call_output":
+                self._output(item)
+            case other:
+                raise UnsupportedByProvider(
+                    f"{self._dialect.name} cannot take an item of type {other!r}", param="input"
+                )
+
+    def native(self, span: Span) -> None:
+        """The message as it was said. Its calls are known to clients by the ids of the items."""
+        self._end_turns()
+        assert span.native is not None
+        message = dict(span.native.state)
+        ids = [item["call_id"] for item in span.items if item["type"] == "function_call"]
+        calls = message.get("tool_calls") or []
+        for known, call in zip(ids, calls, strict=False):
+            self._wire_ids[known] = call["id"] or self._wire_id(known)
+        if calls:
+            message["content"] = message["content"] or self._dialect.empty_content
+            message["tool_calls"] = [
+                call if call["id"] else {**call, "id": self._wire_id(known)}
+                for known, call in zip(ids, calls, strict=False)
+            ]
+        self._append(message)
+
+    def system(self, text: str, role: str) -> None:
+        self._end_turns()
+        if self._dialect.system_anywhere:
+            self._append({"role": role, "content": text})
+        elif all(message["role"] == role for message in self._messages):
+            self._merge_or_append({"role": role, "content": text})
+        else:
+            self._append({"role": "user", "content": f"<system>\n{text}\n</system>"})
+
+    def finish(self) -> list[Message]:
+        self._end_turns()
+        return self._messages
+
+    # --- items
+
+    def _message(self, item: Item) -> None:
+        role = item["role"]
+        match role:
+            case "assistant":
+                self._say(item["content"])
+            case "user":
+                self._end_turns()
+                self._append({"role": "user", "content": self._user_content(item["content"])})
+            case "system" | "developer":
+                texts = [self._only_text(part, role) for part in item["content"]]
+                known = self._dialect
+                wire_role = known.system_role if role == "system" else known.developer_role
+                self.system("\n\n".join(texts), wire_role)
+            case other:
+                raise UnsupportedByProvider(
+                    f"{self._dialect.name} cannot take a message of role {other!r}", param="input"
+                )
+
+    def _say(self, content: Iterable[Part]) -> None:
+        if self._text is not None and not self._calls:
+            self._end_assistant()
+        self._end_attachments()
+        text = ""
+        for part in content:
+            match part["type"]:
+                case "output_text" | "input_text" | "text":
+                    text += part["text"]
+                case "refusal" if self._dialect.refusal_field:
+                    self._refusal += part["refusal"]
+                case "refusal":
+                    text += part["refusal"]
+                case other:
+                    raise self._unknown_part(other, "assistant")
+        # Words after a call cannot be a message of their own: its output has to follow the call.
+        self._text = text if self._text is None else f"{self._text}\n\n{text}"
+
+    def _reasoning(self, item: Item) -> None:
+        if self._dialect.reasoning_replay is None:
+            return
+        if self._text is not None and not self._calls:
+            self._end_assistant()
+        self._end_attachments()
+        parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
+        text = "\n\n".join(part["text"] for part in parts if part.get("text"))
+        if text:
+            self._thoughts.append(text)
+
+    def _call(self, item: Item) -> None:
+        self._end_attachments()
+        function = {"name": item["name"], "arguments": item["arguments"] or "{}"}
+        self._calls.append(
+            {"id": self._wire_id(item["call_id"]), "type": "function", "function": function}
+        )
+
+    def _output(self, item: Item) -> None:
+        self._end_assistant()
+        output = item["output"]
+        if not isinstance(output, str):
+            output = self._output_text(output, item["call_id"])
+        call_id = self._wire_id(item["call_id"])
+        self._append({"role": "tool", "tool_call_id": call_id, "content": output})
+
+    def _output_text(self, parts: Iterable[Part], call_id: str) -> str:
+        """A tool message takes text only: what else there is follows as the user's, after the last."""
+        texts: list[str] = []
+        attached: list[dict[str, Any]] = []
+        for part in parts:
+            if part["type"] in ("input_text", "output_text", "text"):
+                texts.append(part["text"])
+            else:
+                attached.append(self._user_part(part))
+        if attached:
+            name = self._wire_id(call_id)
+            label = {"type": "text", "text": f"Attached to the output of tool call {name}:"}
+            self._attachments += [label, *attached]
+            texts = texts or ["The output is attached to the next user message."]
+        return "\n".join(texts)
+
+    # --- parts
+
+    def _user_content(self, content: Iterable[Part]) -> str | list[dict[str, Any]]:
+        parts = [self._user_part(part) for part in content]
+        if all(part["type"] == "text" for part in parts) and (
+            len(parts) < 2 or not self._dialect.text_parts
+        ):
+            return "\n".join(part["text"] for part in parts)
+        return parts
+
+    def _user_part(self, part: Part) -> dict[str, Any]:
+        match part["type"]:
+            case "input_text" | "output_text" | "text":
+                return {"type": "text", "text": part["text"]}
+            case "input_image":
+                return self._image(part)
+            case "input_file":
+                return self._file(part)
+            case other:
+                raise self._unknown_part(other, "user")
+
+    def _image(self, part: Part) -> dict[str, Any]:
+        url = part.get("image_url")
+        if not url:
+            raise self._no_file_id("image_url")
+        image = {"url": url}
+        detail = part.get("detail")
+        if detail == "original":
+            image["detail"] = "high"  # the most that this format can ask for
+            self._dropped.append("input_image.detail")
+        elif detail and detail != "auto":
+            image["detail"] = detail
+        return {"type": "image_url", "image_url": image}
+
+    def _file(self, part: Part) -> dict[str, Any]:
+        if self._dialect.file_parts is None:
+            raise UnsupportedByProvider(
+                f"{self._dialect.name} cannot take an input_file; send its text as input_text",
+                param="input",
+            )
+        source = part.get("file_data")
+        if not source and self._dialect.file_urls:
+            source = part.get("file_url")
+        if not source and part.get("file_url"):
+            raise UnsupportedByProvider(
+                f"{self._dialect.name} cannot fetch a file_url; send the file as file_data",
+                param="input",
+            )
+        if not source:
+            raise self._no_file_id("file_data")
+        name = part.get("filename")
+        if self._dialect.file_parts == "document_url":
+            named = {"document_name": name} if name else {}
+            return {"type": "document_url", "document_url": source, **named}
+        return {"type": "file", "file": {"filename": name or "file", "file_data": source}}
+
+    def _only_text(self, part: Part, role: str) -> str:
+        if part["type"] not in ("input_text", "output_text", "text"):
+            raise self._unknown_part(part["type"], role)
+        return str(part["text"])
+
+    def _unknown_part(self, type: object, role: str) -> UnsupportedByProvider:
+        return UnsupportedByProvider(
+            f"{self._dialect.name} cannot take a part of type {type!r} in a {role} message",
+            param="input",
+        )
+
+    def _no_file_id(self, instead: str) -> UnsupportedByProvider:
+        return UnsupportedByProvider(
+            f"a file_id is known only to the provider it was uploaded to, and {self._dialect.name} "
+            f"takes none; send {instead}",
+            param="input",
+        )
+
+    # --- messages
+
+    def _end_turns(self) -> None:
+        self._end_assistant()
+        self._end_attachments()
+
+    def _end_attachments(self) -> None:
+        if self._attachments:
+            attachments, self._attachments = self._attachments, []
+            self._append({"role": "user", "content": attachments})
+
+    def _end_assistant(self) -> None:
+        if self._text is None and not self._calls and not self._refusal:
+            self._thoughts = []  # reasoning alone says nothing that anyone could answer to
+            return
+        message: Message = {"role": "assistant", "content": self._text or ""}
+        if not self._text and self._calls:
+            message["content"] = self._dialect.empty_content
+        elif not self._text and self._refusal:
+            message["content"] = None
+        if self._refusal:
+            message["refusal"] = self._refusal
+        if self._calls:
+            message["tool_calls"] = self._calls
+        self._add_thoughts(message)
+        self._text, self._refusal, self._thoughts, self._calls = None, "", [], []
+        self._append(message)
+
+    def _add_thoughts(self, message: Message) -> None:
+        field = self._dialect.reasoning_replay
+        text = "\n\n".join(self._thoughts)
+        if field is None or not (text or (self._dialect.empty_reasoning and self._calls)):
+            return
+        if field != "content":
+            message[field] = text
+            return
+        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+        said = [{"type": "text", "text": self._text}] if self._text else []
+        message["content"] = [thinking, *said]
+
+    def _append(self, message: Message) -> None:
+        last = self._messages[-1] if self._messages else None
+        if last is None:
+            self._messages.append(message)
+            return
+        roles = (last["role"], message["role"])
+        if roles == ("tool", "user") and not self._dialect.user_after_tool:
+            self._messages.append({"role": "assistant", "content": ACKNOWLEDGED})
+        if self._dialect.alternating and message["role"] in ("user", "assistant"):
+            self._merge_or_append(message)
+        else:
+            self._messages.append(message)
+
+    def _merge_or_append(self, message: Message) -> None:
+        last = self._messages[-1] if self._messages else None
+        if last is None or last["role"] != message["role"] or "tool_calls" in last:
+            self._messages.append(message)
+            return
+        self._messages[-1] = {**last, **message, "content": _joined(last, message)}
+
+    def _wire_id(self, call_id: str) -> str:
+        known = self._wire_ids.get(call_id)
+        if known is None:
+            known = _nine_characters(call_id) if self._dialect.nine_character_ids else call_id
+            self._wire_ids[call_id] = known
+        return known
+
+
+def _joined(first: Message, second: Message) -> str | list[dict[str, Any]]:
+    one, two = first["content"], second["content"]
+    if isinstance(one, str) and isinstance(two, str):
+        return f"{one}\n\n{two}"
+    return [*_as_parts(one), *_as_parts(two)]
+
+
+def _as_parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _nine_characters(call_id: str) -> str:
+    """The id itself where it has the form; else a digest of it, the same in every turn."""
+    if NINE_CHARACTERS.fullmatch(call_id):
+        return call_id
+    return hashlib.sha256(call_id.encode()).hexdigest()[:9]

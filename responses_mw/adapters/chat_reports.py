@@ -1,0 +1,75 @@
+"""What a chat answer says beside its words: tokens used, sources, log probabilities.
+
+Plain functions from chat's JSON to that of the Responses API.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from responses_mw.deltas import UsageReported
+
+MARKER = re.compile(r"\[(\d{1,3})\]")
+
+
+def logprob(token: Mapping[str, Any]) -> dict[str, Any]:
+    top = [_one_token(other) for other in token.get("top_logprobs") or ()]
+    return {**_one_token(token), "top_logprobs": top}
+
+
+def _one_token(token: Mapping[str, Any]) -> dict[str, Any]:
+    text = token["token"]
+    codes = token.get("bytes")
+    if codes is None:
+        codes = list(text.encode("utf-8", "replace"))
+    return {"token": text, "logprob": token["logprob"], "bytes": codes}
+
+
+def url_citation(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    """Chat puts the fields one level deeper. A missing place is the text's beginning."""
+    citation = annotation.get("url_citation") or annotation
+    return {
+        "type": "url_citation",
+        "start_index": citation.get("start_index") or 0,
+        "end_index": citation.get("end_index") or 0,
+        "url": citation["url"],
+        "title": citation.get("title") or "",
+    }
+
+
+def citations(sources: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
+    """One citation for each marker [n] that names a source."""
+    urls = sources.get("citations") or []
+    titles = {found["url"]: found.get("title") for found in sources.get("search_results") or ()}
+    for marker in MARKER.finditer(text):
+        number = int(marker[1])
+        if 1 <= number <= len(urls):
+            url = urls[number - 1]
+            place = {"start_index": marker.start(), "end_index": marker.end()}
+            yield {"type": "url_citation", **place, "url": url, "title": titles.get(url) or ""}
+
+
+def usage_report(usage: Mapping[str, Any], *, uncounted_thinking: bool) -> UsageReported:
+    """Cached tokens have four spellings; xAI and Gemini count reasoning in the total only."""
+    read = usage.get("prompt_tokens_details") or {}
+    written = usage.get("completion_tokens_details") or {}
+    prompt, output = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    reasoning = written.get("reasoning_tokens") or 0
+    uncounted = (usage.get("total_tokens") or 0) - prompt - output
+    if uncounted > 0 and (uncounted_thinking or uncounted == reasoning):
+        output += uncounted
+        reasoning = uncounted
+    cached = (
+        read.get("cached_tokens")
+        or usage.get("prompt_cache_hit_tokens")
+        or usage.get("num_cached_tokens")
+        or usage.get("cached_tokens")
+        or 0
+    )
+    return UsageReported(
+        input_tokens=prompt,
+        output_tokens=output,
+        cached_tokens=min(cached, prompt),
+        cache_write_tokens=read.get("cache_write_tokens") or 0,
+        reasoning_tokens=min(reasoning, output),
+    )
