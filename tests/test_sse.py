@@ -42,8 +42,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 def test_an_event_beyond_the_limit_is_refused(chunk: int) -> None:
     parser = SSEParser(max_event_bytes=100)
     with pytest.raises(UpstreamProtocolError, match="longer than 100 bytes"):
-        for piece in cut(b"data: " + b"x" * 200, chunk):
-            parser.feed(piece)
+        list(map(parser.feed, cut(b"data: " + b"x" * 200, chunk)))
 
 
 def test_many_small_data_lines_count_together() -> None:

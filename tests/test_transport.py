@@ -1,0 +1,313 @@
+"""Speaking to upstreams over real sockets: what they say, and how they fail."""
+
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+import orjson
+import pytest
+from upstream import Exchange, upstream
+
+from responses_mw.adapters.base import Framing, UpstreamRequest
+from responses_mw.adapters.upstream_errors import upstream_error
+from responses_mw.deltas import Delta, Stopped, TextDelta, UpstreamInfo
+from responses_mw.errors import (
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from responses_mw.sse import ServerSentEvent
+from responses_mw.transport import HTTPProvider, Timeouts
+from responses_mw.turn import Span, Turn
+
+ASK = Turn(model="m", spans=[Span([])], stream=True)
+ASK_WHOLE = Turn(model="m", spans=[Span([])])
+
+
+class Words:
+    """The smallest wire format: each event is a JSON string, null ends the answer."""
+
+    name = "words"
+
+    def __init__(self, framing: Framing = "sse") -> None:
+        self.framing: Framing = framing
+
+    def scope(self, turn: Turn) -> str:
+        return "words"
+
+    def encode(self, turn: Turn) -> UpstreamRequest:
+        return UpstreamRequest("/say", {"stream": turn.stream}, {"x-extra": "1"}, ("top_p",))
+
+    def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
+        yield TextDelta(orjson.loads(body))
+        yield Stopped()
+
+    def decoder(self, turn: Turn) -> "WordsDecoder":
+        return WordsDecoder()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return upstream_error(status, headers, body, provider="words")
+
+
+class WordsDecoder:
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
+        word = orjson.loads(event.data)
+        self._stopped = word is None
+        yield Stopped() if word is None else TextDelta(word)
+
+    def close(self) -> Iterator[Delta]:
+        if not self._stopped:
+            raise UpstreamProtocolError("the answer was cut short")
+        return iter(())
+
+
+@pytest.fixture
+async def providers() -> AsyncIterator[list[HTTPProvider]]:
+    made: list[HTTPProvider] = []
+    yield made
+    for provider in made:
+        await provider.aclose()
+
+
+class Asking:
+    """Makes providers and closes them."""
+
+    def __init__(self, made: list[HTTPProvider]) -> None:
+        self._made = made
+
+    async def __call__(
+        self, url: str, turn: Turn = ASK, *, framing: Framing = "sse", read: float = 5.0
+    ) -> list[Delta]:
+        timeouts = Timeouts(connect=1.0, read=read)
+        provider = HTTPProvider(
+            Words(framing),
+            base_url=url,
+            headers={"authorization": "Bearer sk-x"},
+            timeouts=timeouts,
+        )
+        self._made.append(provider)
+        return [delta async for delta in provider.stream(turn)]
+
+
+@pytest.fixture
+def ask(providers: list[HTTPProvider]) -> Asking:
+    return Asking(providers)
+
+
+def texts(deltas: list[Delta]) -> list[str]:
+    return [delta.text for delta in deltas if isinstance(delta, TextDelta)]
+
+
+async def three_words(exchange: Exchange) -> None:
+    await exchange.sse()
+    for word in ("one", "two", "three", None):
+        await exchange.event(word)
+    exchange.writer.close()
+
+
+async def test_a_stream_begins_with_what_was_accepted(ask: Asking) -> None:
+    async with upstream(three_words) as server:
+        deltas = await ask(server.url)
+    assert deltas[0] == UpstreamInfo(dropped=("top_p",))
+    assert texts(deltas) == ["one", "two", "three"]
+    (exchange,) = server.exchanges
+    assert (exchange.method, exchange.path, exchange.json) == ("POST", "/say", {"stream": True})
+    assert exchange.headers["authorization"] == "Bearer sk-x"
+    assert exchange.headers["x-extra"] == "1"
+
+
+async def test_json_lines_are_framed_like_events(ask: Asking) -> None:
+    async def lines(exchange: Exchange) -> None:
+        await exchange.head(200, {"content-type": "application/x-ndjson", "connection": "close"})
+        await exchange.send(b'"one"\n"two"\nnull\n')
+        exchange.writer.close()
+
+    async with upstream(lines) as server:
+        assert texts(await ask(server.url, framing="ndjson")) == ["one", "two"]
+
+
+async def test_a_whole_answer_is_asked_for_and_read_whole(ask: Asking) -> None:
+    async def whole(exchange: Exchange) -> None:
+        await exchange.whole("all of it", request_id="req_1")
+
+    async with upstream(whole) as server:
+        deltas = await ask(server.url, ASK_WHOLE)
+    assert deltas[0] == UpstreamInfo(upstream_id="req_1", dropped=("top_p",))
+    assert texts(deltas) == ["all of it"]
+    assert server.exchanges[0].json == {"stream": False}
+
+
+async def test_an_upstream_that_does_not_stream_is_read_whole(ask: Asking) -> None:
+    async def whole(exchange: Exchange) -> None:
+        await exchange.whole("all of it")
+
+    async with upstream(whole) as server:
+        assert texts(await ask(server.url)) == ["all of it"]
+
+
+async def test_a_compressed_stream_is_read(ask: Asking) -> None:
+    async def compressed(exchange: Exchange) -> None:
+        head = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+        await exchange.head(200, {**head, "connection": "close"})
+        await exchange.send(gzip.compress(b'data: "squeezed"\n\ndata: null\n\n'))
+        exchange.writer.close()
+
+    async with upstream(compressed) as server:
+        assert texts(await ask(server.url)) == ["squeezed"]
+
+
+async def test_a_broken_encoding_is_the_upstreams_error(ask: Asking) -> None:
+    async def broken(exchange: Exchange) -> None:
+        await exchange.whole(b"not gzip at all", content_encoding="gzip")
+
+    async with upstream(broken) as server:
+        with pytest.raises(UpstreamProtocolError, match="content-encoding"):
+            await ask(server.url, ASK_WHOLE)
+
+
+async def test_a_refusal_keeps_its_status_and_its_time(ask: Asking) -> None:
+    async def busy(exchange: Exchange) -> None:
+        await exchange.whole({"error": {"message": "slow down"}}, 429, retry_after="7")
+
+    async with upstream(busy) as server:
+        with pytest.raises(UpstreamRefused) as caught:
+            await ask(server.url)
+    assert caught.value.status == 429
+    assert caught.value.headers["Retry-After"] == "7"
+
+
+async def test_nobody_listening_is_unavailable_after_a_few_tries(ask: Asking) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(UpstreamUnavailable, match="no connection to words"):
+            await ask(url)
+
+
+async def test_a_refused_connection_is_tried_again(ask: Asking) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    asked = asyncio.create_task(ask(f"http://127.0.0.1:{port}"))
+    await asyncio.sleep(0.02)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        exchange = Exchange("POST", "/", {}, await reader.readexactly(length), writer)
+        await three_words(exchange)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    assert texts(await asked) == ["one", "two", "three"]
+    server.close()
+
+
+async def test_a_connection_that_breaks_before_the_answer_is_not_tried_again(ask: Asking) -> None:
+    async def hang_up(exchange: Exchange) -> None:
+        exchange.writer.close()
+
+    async with upstream(hang_up) as server:
+        with pytest.raises(UpstreamUnavailable):
+            await ask(server.url)
+    assert len(server.exchanges) == 1
+
+
+@pytest.mark.parametrize("turn", [ASK, ASK_WHOLE], ids=["stream", "whole"])
+async def test_silence_is_a_timeout(ask: Asking, turn: Turn) -> None:
+    async def silent(exchange: Exchange) -> None:
+        await exchange.gone.wait()
+
+    async with upstream(silent) as server:
+        with pytest.raises(UpstreamTimeout, match=r"said nothing for 0\.1 s"):
+            await ask(server.url, turn, read=0.1)
+
+
+async def test_silence_in_mid_stream_is_a_timeout(ask: Asking) -> None:
+    async def stalls(exchange: Exchange) -> None:
+        await exchange.sse()
+        await exchange.event("one")
+        await exchange.gone.wait()
+
+    async with upstream(stalls) as server:
+        with pytest.raises(UpstreamTimeout):
+            await ask(server.url, read=0.1)
+
+
+async def test_an_answer_cut_short_is_noticed(ask: Asking) -> None:
+    async def cut(exchange: Exchange) -> None:
+        await exchange.sse()
+        await exchange.event("one")
+        exchange.writer.close()
+
+    async with upstream(cut) as server:
+        with pytest.raises(UpstreamProtocolError, match="cut short"):
+            await ask(server.url)
+
+
+async def test_a_body_shorter_than_announced_is_a_broken_connection(ask: Asking) -> None:
+    async def short(exchange: Exchange) -> None:
+        await exchange.head(200, {"content-type": "application/json", "content-length": "100"})
+        await exchange.send(b'"half')
+        exchange.writer.close()
+
+    async with upstream(short) as server:
+        with pytest.raises(UpstreamUnavailable, match="broke"):
+            await ask(server.url, ASK_WHOLE)
+
+
+async def test_a_web_page_is_not_taken_for_a_stream(ask: Asking) -> None:
+    async def page(exchange: Exchange) -> None:
+        await exchange.whole(b"<html>login</html>", content_type="text/html")
+
+    async with upstream(page) as server:
+        with pytest.raises(UpstreamProtocolError, match="right address"):
+            await ask(server.url)
+
+
+async def test_leaving_a_stream_closes_its_connection(providers: list[HTTPProvider]) -> None:
+    left = asyncio.Event()
+
+    async def endless(exchange: Exchange) -> None:
+        await exchange.sse()
+        await exchange.event("one")
+        await exchange.gone.wait()
+        left.set()
+
+    async with upstream(endless) as server:
+        provider = HTTPProvider(Words(), base_url=server.url)
+        providers.append(provider)
+        stream = provider.stream(ASK)
+        assert isinstance(await anext(stream), UpstreamInfo)
+        assert await anext(stream) == TextDelta("one")
+        await stream.aclose()  # type: ignore[attr-defined]
+        await asyncio.wait_for(left.wait(), 1.0)
+
+
+async def test_cookies_of_one_answer_do_not_go_out_with_the_next_request(
+    providers: list[HTTPProvider],
+) -> None:
+    async def cookie(exchange: Exchange) -> None:
+        await exchange.whole("x", set_cookie="session=secret; Path=/")
+
+    async with upstream(cookie) as server:
+        provider = HTTPProvider(Words(), base_url=server.url)
+        providers.append(provider)
+        for _ in range(2):
+            assert [delta async for delta in provider.stream(ASK_WHOLE)]
+    assert all("cookie" not in exchange.headers for exchange in server.exchanges)
+
+
+async def test_credentials_are_in_no_message_and_no_repr(ask: Asking) -> None:
+    provider = HTTPProvider(
+        Words(), base_url="http://127.0.0.1:1", headers={"x-api-key": "sk-canary"}
+    )
+    assert "sk-canary" not in repr(provider)
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await ask("http://127.0.0.1:1")
+    assert "sk-x" not in str(caught.value)
