@@ -145,7 +145,7 @@ class _Request:
             self._tell_schema(wanted)
 
     def _tell_schema(self, wanted: Mapping[str, Any]) -> None:
-        """JSON mode is all there is: the schema is asked for and not enforced; `dropped` says so."""
+        """JSON mode is all there is: the schema is asked for, not enforced, and that is dropped."""
         schema = json.dumps(wanted["schema"], ensure_ascii=False)
         request = f"Answer with one JSON object and nothing else. Its JSON Schema is:\n{schema}"
         messages = self.body["messages"]

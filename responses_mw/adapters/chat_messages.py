@@ -161,7 +161,7 @@ class _Writer:
         self._append({"role": "tool", "tool_call_id": call_id, "content": output})
 
     def _output_text(self, parts: Iterable[Part], call_id: str) -> str:
-        """A tool message takes text only: what else there is follows as the user's, after the last."""
+        """A tool message takes text only: the rest follows as the user's, after the last one."""
         texts: list[str] = []
         attached: list[dict[str, Any]] = []
         for part in parts:
