@@ -1,7 +1,7 @@
 """One content block of a Messages answer while it is being said.
 
-Each kind of block knows which deltas it opens, grows by and closes with, and what it is in the API's
-own form (`verbatim`); what lies between blocks is the decoder's.
+Each kind of block knows which deltas it opens, grows by and closes with, and what it is in the
+API's own form (`verbatim`); what lies between blocks is the decoder's.
 """
 
 import re
@@ -34,7 +34,6 @@ class Block:
     `faithful` turns False when the block cannot be given back as it came.
     """
 
-    needs_native = True
     is_text = False
 
     def __init__(self, start: Json) -> None:
@@ -60,6 +59,11 @@ class Block:
 
     def verbatim(self) -> Json:
         return {**self.start, "input": object_of(self._said())} if self._pieces else self.start
+
+    @property
+    def needs_native(self) -> bool:
+        """Whether items do not say all of it."""
+        return True
 
     @property
     def whole(self) -> bool:
@@ -105,7 +109,7 @@ class TextBlock(Block):
         self._citations: list[Json] = list(start.get("citations") or ())
 
     @property
-    def needs_native(self) -> bool:  # type: ignore[override]  # a constant of the other kinds
+    def needs_native(self) -> bool:
         return bool(self._citations)
 
     @property
@@ -193,7 +197,7 @@ class CallBlock(Block):
         self.faithful = bool(call_id) and len(str(call_id)) <= _MAX_CALL_ID
 
     @property
-    def needs_native(self) -> bool:  # type: ignore[override]  # a constant of the other kinds
+    def needs_native(self) -> bool:
         """A call made by code that runs on the server says who made it."""
         caller = self.start.get("caller")
         return caller is not None and caller.get("type") != "direct"
@@ -227,12 +231,15 @@ class CallBlock(Block):
 class AnswerBlock(CallBlock):
     """A call of the tool that stands for the answer format: its arguments are the answer's text."""
 
-    needs_native = False
     is_text = True
 
     def __init__(self, start: Json, key: int) -> None:
         super().__init__(start, key)
         self.faithful = True
+
+    @property
+    def needs_native(self) -> bool:
+        return False
 
     def opened(self) -> list[Delta]:
         return []

@@ -30,7 +30,7 @@ _THINKING = ("thinking", "redacted_thinking")
 
 
 class Conversation:
-    """`system` and `messages`, in the order the API wants: roles alternate, results follow calls."""
+    """`system` and `messages` in the API's order: roles alternate, results follow their calls."""
 
     def __init__(self, leave_out: LeaveOut) -> None:
         self.system: list[Block] = []

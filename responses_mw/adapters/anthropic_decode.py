@@ -1,9 +1,8 @@
 """Reads a Messages answer, whole or streamed, as deltas.
 
 A whole answer is taken apart into the events of a stream, so there is one reading of both. What
-Responses items cannot carry (signatures, citations, server tools) is kept in the native turn. Of the
-server tools, web search, web fetch and MCP are also shown as items; the others are in the native turn
-only.
+Responses items cannot carry (signatures, citations, server tools) is kept in the native turn. Web
+search, web fetch and MCP are also shown as items; other server tools are in the native turn only.
 """
 
 import json
@@ -108,7 +107,7 @@ class MessagesDecoder:
         tier = usage.get("service_tier")
         info = UpstreamInfo(
             model=message.get("model"),
-            service_tier=_TIERS.get(tier, tier),
+            service_tier=None if tier is None else _TIERS.get(tier, tier),
             upstream_id=message.get("id"),
         )
         return [info, *self._report(usage)]
