@@ -46,11 +46,11 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
         source = _read(Path(source))
     warnings: list[str] = []
     top = Table(source, "", warnings)
-    models = _models(top)
-    general = top.table("general_settings")
+    entries, general = top.tables("model_list"), top.table("general_settings")
+    top.finish()
+    models = _models(entries)
     store_url, master_key = general.text("database_url"), general.text("master_key")
     general.finish()
-    top.finish()
     for warning in warnings:
         logger.warning("%s", warning)
     return Config(models, store_url, master_key, tuple(warnings))
@@ -98,10 +98,10 @@ def _read(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _models(top: Table) -> dict[str, list[Deployment]]:
+def _models(entries: list[Table]) -> dict[str, list[Deployment]]:
     models: dict[str, list[Deployment]] = {}
     local: list[LocalModel] = []
-    for entry in top.tables("model_list"):
+    for entry in entries:
         name = entry.required_text("model_name")
         if "*" in name:
             raise ConfigurationError(

@@ -101,7 +101,7 @@ class Table:
 
     def _inner(self, value: Any, key: str) -> "Table":
         if value is not None and not isinstance(value, Mapping):
-            raise self._wrong(key, value, "keys and values")
+            raise self._wrong(key, value, "a mapping")
         return Table(value or {}, self._at(key), self._warnings)
 
     def _at(self, key: str) -> str:

@@ -187,7 +187,7 @@ class LocalModel:
 
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(path)
-        parameters.model_alias = path.stem
+        parameters.model_alias = {path.stem}
         parameters.n_ctx = self._context
         parameters.n_parallel = 1
         # The whole of a batch is read before a turn can be stopped, and before progress is told.
