@@ -1,1 +1,56 @@
-"""Session state for the Responses API."""
+"""Session state for the Responses API: one interface, and the stores that keep it."""
+
+from typing import TYPE_CHECKING, Any
+
+from stores.base import (
+    History,
+    Lease,
+    NativeState,
+    NewResponse,
+    Outcome,
+    Page,
+    SessionStore,
+    StoreBusy,
+    StoredResponse,
+    StoredTurn,
+    StoreError,
+)
+from stores.memory import MemoryStore
+from stores.sqlite import SQLiteStore
+from stores.urls import open_store
+
+if TYPE_CHECKING:
+    from stores.postgres import PostgresStore
+
+__all__ = [
+    "History",
+    "Lease",
+    "MemoryStore",
+    "NativeState",
+    "NewResponse",
+    "Outcome",
+    "Page",
+    "PostgresStore",
+    "SQLiteStore",
+    "SessionStore",
+    "StoreBusy",
+    "StoreError",
+    "StoredResponse",
+    "StoredTurn",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """PostgresStore is imported when it is asked for: its driver is an extra."""
+    if name != "PostgresStore":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from stores.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ImportError(
+            "PostgresStore needs asyncpg: pip install 'responses-mw[postgres]'", name="asyncpg"
+        ) from error
+    return PostgresStore

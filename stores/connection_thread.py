@@ -1,0 +1,201 @@
+"""A thread that owns one sqlite3 connection, and the group commit of the one that writes.
+
+Everything about threads is here; nothing about what the statements mean.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from time import monotonic
+from typing import Any, TypeVar
+
+from stores.base import StoreBusy, StoreError
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], T]
+
+BATCH_SECONDS = 0.005
+
+
+class Job:
+    """One operation, and whoever waits for it in whichever event loop."""
+
+    __slots__ = ("error", "future", "loop", "operation", "result")
+
+    def __init__(self, operation: Operation[Any]) -> None:
+        self.operation = operation
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def resolve(self) -> None:
+        if self.future.done():  # the caller was cancelled, the operation was not
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class ConnectionThread:
+    """Runs operations in the order they came, up to `batch` of those that wait as one batch.
+
+    It belongs to no event loop. It is a daemon: a program that forgets to close its store ends
+    nonetheless, and every answered operation is committed by then.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        execute: Callable[[sqlite3.Connection, Iterable[Job]], None],
+        *,
+        batch: int,
+        name: str,
+    ) -> None:
+        self._connect = connect
+        self._execute = execute
+        self._batch = batch
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._taken: list[Job] = []
+        self._stopping = False
+        self._lock = Lock()
+        self._ended: BaseException | None = None
+        self._thread = Thread(target=self._main, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Cancelling the caller does not cancel the operation. Raises StoreError."""
+        job = Job(operation)
+        with self._lock:
+            if self._ended is None:
+                self._jobs.put(job)
+            else:
+                job.error = self._ended
+                job.resolve()
+        try:
+            result: T = await job.future
+        except sqlite3.Error as error:
+            raise store_error(error) from error
+        return result
+
+    def stop(self) -> None:
+        """Lets it end after what was asked so far."""
+        self._jobs.put(None)
+
+    async def join(self) -> None:
+        await asyncio.to_thread(self._thread.join)
+
+    def _main(self) -> None:
+        ended: BaseException = StoreError("the store stopped; its thread's traceback says why")
+        try:
+            connection = self._connect()
+            try:
+                self._serve(connection)
+            finally:
+                connection.close()
+            ended = StoreError("the store is closed")
+        except (sqlite3.Error, StoreError) as error:
+            ended = error
+        finally:
+            self._end(ended)
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        while not self._stopping and (first := self._jobs.get()) is not None:
+            self._taken = [first]
+            try:
+                self._execute(connection, self._waiting())
+            except sqlite3.Error as error:
+                for job in self._taken:
+                    job.error = job.error or error
+            answered, self._taken = self._taken, []
+            _answer(answered)
+
+    def _waiting(self) -> Iterator[Job]:
+        """The job taken, and those behind it. Nobody is waited for: a lone caller has no delay."""
+        deadline = monotonic() + BATCH_SECONDS
+        yield self._taken[0]
+        while len(self._taken) < self._batch and monotonic() < deadline:
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return
+            if job is None:
+                self._stopping = True
+                return
+            self._taken.append(job)
+            yield job
+
+    def _end(self, error: BaseException) -> None:
+        with self._lock:
+            self._ended = error
+        left, self._taken = self._taken, []
+        with suppress(Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    left.append(job)
+        for job in left:
+            job.error = error
+        _answer(left)
+
+
+def commit_together(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    """One transaction for all; a savepoint for each, so that one that fails harms no other."""
+    # IMMEDIATE: busy_timeout does not cover a lock that is upgraded later.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for job in jobs:
+            connection.execute("SAVEPOINT job")
+            _attempt(connection, job)
+            connection.execute("RELEASE job")
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _attempt(connection: sqlite3.Connection, job: Job) -> None:
+    try:
+        job.result = job.operation(connection)
+    except (sqlite3.Error, StoreError) as error:
+        job.error = error
+        if not connection.in_transaction:  # a full disk rolls back everything by itself
+            raise
+        connection.execute("ROLLBACK TO job")
+
+
+def each_alone(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    """For reading: a single statement needs no transaction around it."""
+    for job in jobs:
+        try:
+            job.result = job.operation(connection)
+        except (sqlite3.Error, StoreError) as error:
+            job.error = error
+
+
+def store_error(error: sqlite3.Error) -> StoreError:
+    """SQLite's messages name tables and files, never values."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(f"another process holds the database for too long ({error}); try again")
+    return StoreError(f"SQLite refused: {error}")
+
+
+def _answer(jobs: list[Job]) -> None:
+    """One wake-up per event loop, however many of its callers wait."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, its_jobs in by_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, its_jobs)
+
+
+def _resolve(jobs: list[Job]) -> None:
+    for job in jobs:
+        job.resolve()

@@ -1,0 +1,351 @@
+"""Sessions in one SQLite file: a writer that commits in groups, a reader beside it.
+
+Opening and closing, and what each method sends to which thread. The statements are in
+`sqlite_operations`, the threads in `connection_thread`.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from stores import sqlite_operations as operations
+from stores.base import (
+    RUNNING,
+    History,
+    Item,
+    Lease,
+    NewResponse,
+    Outcome,
+    SessionStore,
+    StoreBusy,
+    StoredResponse,
+    StoreError,
+)
+from stores.codec import decode, decode_turns, encode, from_micros, key, text, to_micros
+from stores.connection_thread import (
+    ConnectionThread,
+    Operation,
+    T,
+    commit_together,
+    each_alone,
+    store_error,
+)
+from stores.migrate import VERSION_TABLE, is_current, upgrade
+
+BATCH = 64
+OLDEST = (3, 35)  # RETURNING
+OPENING_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Threads:
+    writer: ConnectionThread
+    reader: ConnectionThread
+
+
+class SQLiteStore(SessionStore):
+    """`synchronous="NORMAL"` survives a crash of the process, `"FULL"` a power cut, too.
+
+    Any number of processes on one machine may share the file. Beside it live `-wal`, `-shm` and
+    `.lock`. Erased content is overwritten: in the file at once, in the `-wal` after a purge or
+    when SQLite next begins it anew. `busy_seconds` is how long to wait for other processes.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        busy_seconds: float = 5.0,
+    ) -> None:
+        if os.fspath(path) in ("", ":memory:"):
+            raise ValueError(
+                f"SQLiteStore needs a file, not {os.fspath(path)!r}: for sessions that end with the"
+                " process take MemoryStore() or the URL memory://"
+            )
+        if synchronous not in ("NORMAL", "FULL"):
+            raise ValueError(f"synchronous is {synchronous!r}; it can be 'NORMAL' or 'FULL'")
+        self.path = Path(path).absolute()
+        self._synchronous = synchronous
+        self._busy_seconds = busy_seconds
+        self._threads: _Threads | None = None
+
+    # --- life
+
+    async def open(self) -> None:
+        if self._threads is not None:
+            return
+        threads = await self._start()
+        if self._threads is None:
+            self._threads = threads
+        else:  # somebody else opened it meanwhile, maybe in another event loop
+            await _end(threads)
+
+    async def _start(self) -> _Threads:
+        """The writer first: it makes what the reader opens."""
+        started: list[ConnectionThread] = []
+        try:
+            for connect, execute, batch, name in (
+                (self._prepare, commit_together, BATCH, "writer"),
+                (self._connect, each_alone, 1, "reader"),
+            ):
+                thread = ConnectionThread(connect, execute, batch=batch, name=f"sqlite {name}")
+                started.append(thread)
+                await thread.run(_do_nothing)  # raises what connecting raised
+        except BaseException:
+            for thread in started:
+                thread.stop()
+            raise
+        return _Threads(*started)
+
+    async def aclose(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await _end(threads)
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, timeout=self._busy_seconds)
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        return db
+
+    def _prepare(self) -> sqlite3.Connection:
+        """A connection to the database at the current schema, made or migrated if need be."""
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 is needed")
+        with self._lock():
+            db = self._connect()
+            try:
+                (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+                if mode != "wal":
+                    raise StoreError(f"the file system of {self.path} cannot do SQLite's WAL")
+                if not is_current(_version(db)):
+                    self._migrate()
+            except BaseException:
+                db.close()
+                raise
+            return db
+
+    def _migrate(self) -> None:
+        # Half a second to import, and only for a new or an old file.
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.pool import NullPool
+
+        engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        try:
+            with engine.begin() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                upgrade(connection)
+        except DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise store_error(error.orig) from error
+            raise
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One process at a time opens the file: switching to WAL and migrating bear no other."""
+        import fcntl  # POSIX only, and `import stores` should work elsewhere
+
+        name = f"{self.path}.lock"
+        try:
+            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"cannot open {name}: {error.strerror}") from error
+        try:
+            _wait_for(partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB), name)
+            yield
+        finally:
+            os.close(file)
+
+    # --- a turn's life
+
+    async def reserve(self, new: NewResponse, *, owner: str) -> bool:
+        operation = partial(
+            operations.reserve,
+            id=text(new.id, "the id"),
+            owner=text(owner, "the owner"),
+            parent=new.parent,
+            turn=(
+                encode(list(new.input), "input"),
+                None if new.end_user is None else text(new.end_user, "end_user"),
+            ),
+            handle=(
+                new.status,
+                text(new.lease.worker, "the worker"),
+                to_micros(new.lease.until),
+                new.lease.attempt,
+                to_micros(new.created_at),
+                encode(new.body, "body"),
+                None if new.request is None else encode(new.request, "request"),
+            ),
+        )
+        if new.parent is not None and key(new.parent) is None:
+            return False
+        return await self._write(operation)
+
+    async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
+        native = outcome.native
+        return await self._write(
+            partial(
+                operations.finish,
+                leased=_leased(id, owner, lease),
+                status=outcome.status,
+                body=encode(outcome.body, "body"),
+                turn=(
+                    encode(list(outcome.output), "output"),
+                    None if native is None else text(native.scope, "scope"),
+                    None if native is None else encode(native.state, "native"),
+                ),
+            )
+        )
+
+    async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
+        return await self._write(partial(operations.release, leased=_leased(id, owner, lease)))
+
+    async def renew(self, worker: str, until: datetime) -> list[str]:
+        return await self._write(
+            partial(operations.renew, worker=key(worker), until=to_micros(until))
+        )
+
+    async def take_expired(
+        self, worker: str, *, now: datetime, until: datetime, limit: int = 100
+    ) -> list[StoredResponse]:
+        rows = await self._write(
+            partial(
+                operations.take_expired,
+                worker=text(worker, "the worker"),
+                now=to_micros(now),
+                until=to_micros(until),
+                limit=limit,
+            )
+        )
+        return [_stored(row) for row in rows]
+
+    # --- reading
+
+    async def history(self, id: str, *, owner: str) -> History | None:
+        lines = await self._read(operations.HISTORY, key(id), key(owner))
+        if not lines:
+            return None
+        status, depth, _ = lines[0]
+        turns = b"[[" + b"],[".join([turns for _, _, turns in reversed(lines)]) + b"]]"
+        return History(status, decode_turns(turns, count=depth + 1))
+
+    async def get(self, id: str, *, owner: str) -> StoredResponse | None:
+        rows = await self._read(operations.OWNED_RESPONSE, key(id), key(owner))
+        return _stored(rows[0]) if rows else None
+
+    async def input(self, id: str, *, owner: str) -> list[Item] | None:
+        rows = await self._read(operations.INPUT, key(id), key(owner))
+        return decode(rows[0][0]) if rows else None
+
+    # --- erasing
+
+    async def delete(self, id: str, *, owner: str) -> bool:
+        return await self._write(partial(operations.delete, id=key(id), owner=key(owner)))
+
+    async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
+        if id is not None and user is not None:
+            raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
+        if id is not None:
+            operation = partial(operations.purge_response, id=key(id), owner=key(owner))
+        elif user is not None:
+            operation = partial(operations.purge_user, user=key(user), owner=key(owner))
+        else:
+            operation = partial(operations.purge_owner, owner=key(owner))
+        blanked = await self._write(operation)
+        if blanked:
+            await self._opened.reader.run(_empty_wal)
+        return blanked
+
+    # --- keys
+
+    async def secret(self, name: str) -> bytes:
+        name = text(f"secret:{name}", "the name")
+        rows = await self._read(operations.META, name)
+        if rows:
+            return bytes(rows[0][0])
+        return await self._write(partial(operations.make_secret, key=name))
+
+    # --- threads
+
+    @property
+    def _opened(self) -> _Threads:
+        if self._threads is None:
+            raise StoreError(f"the store at {self.path} is not open: use `async with` or open()")
+        return self._threads
+
+    async def _write(self, operation: Operation[T]) -> T:
+        return await self._opened.writer.run(operation)
+
+    async def _read(self, sql: str, *values: str | None) -> list[tuple[Any, ...]]:
+        """One statement with all its rows in one visit to the thread."""
+        return await self._opened.reader.run(lambda db: db.execute(sql, values).fetchall())
+
+
+async def _end(threads: _Threads) -> None:
+    for thread in (threads.reader, threads.writer):
+        thread.stop()
+        await thread.join()
+
+
+def _do_nothing(_: sqlite3.Connection) -> None:
+    pass
+
+
+def _version(db: sqlite3.Connection) -> str | None:
+    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (VERSION_TABLE,)).fetchone():
+        return None
+    row = db.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _empty_wal(db: sqlite3.Connection) -> None:
+    """Moves everything into the file and empties the log of what was there before.
+
+    Best effort: another process that reads right now keeps the log for later.
+    """
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _wait_for(lock: Callable[[], None], name: str) -> None:
+    deadline = time.monotonic() + OPENING_SECONDS
+    while True:
+        try:
+            lock()
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise StoreBusy(
+                    f"another process has been opening the database for {OPENING_SECONDS:.0f} s"
+                    f" and holds {name}; see whether it hangs"
+                ) from error
+        time.sleep(0.01)
+
+
+def _leased(id: str, owner: str, lease: Lease) -> tuple[str | None, str | None, str | None, int]:
+    return key(id), key(owner), key(lease.worker), lease.attempt
+
+
+def _stored(row: tuple[Any, ...]) -> StoredResponse:
+    """From a row of RESPONSE."""
+    id, owner, status, body, output, created, worker, until, attempt, cancel, request = row
+    return StoredResponse(
+        id=id,
+        owner=owner,
+        status=status,
+        body=decode(body),
+        output=[] if output is None else decode(output),
+        created_at=from_micros(created),
+        lease=Lease(worker, from_micros(until), attempt) if status in RUNNING else None,
+        cancel_requested=bool(cancel),
+        request=None if request is None else decode(request),
+    )
