@@ -27,7 +27,7 @@ class StoreHooks:
 
     pytestmark = pytest.mark.anyio
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def anyio_backend(self) -> str:
         return "asyncio"
 

@@ -1,0 +1,202 @@
+"""Connections to Postgres: one pool per event loop, retries, and errors as ours.
+
+The only file that imports asyncpg. It knows no table but the names in the errors it translates.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import asyncpg
+
+from stores.base import StoreBusy, StoreError
+
+Connection = Any  # asyncpg ships no types
+T = TypeVar("T")
+Work = Callable[[Connection, bool], Awaitable[T]]
+
+TRIES = 6
+FIRST_PAUSE_S = 0.02  # doubled after each try: 0.6 s in all
+ACQUIRE_S = 30.0
+COMMAND_S = 60.0
+CLOSE_S = 10.0
+
+_COLLISION = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+)
+_BUSY = (
+    *_COLLISION,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.CannotConnectNowError,
+    TimeoutError,
+)
+_FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
+@dataclass(slots=True)
+class _Pool:
+    """What lives in one event loop."""
+
+    connections: Any
+    guard: AsyncGenerator[None, None]
+    running: set["asyncio.Task[Any]"] = field(default_factory=set)
+
+
+class Database:
+    """Runs work on pooled connections. `prepare` is the first of it in every event loop."""
+
+    def __init__(self, dsn: str, *, size: int, prepare: Work[None]) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._prepare = prepare
+        self._pools: dict[asyncio.AbstractEventLoop, asyncio.Task[_Pool]] = {}
+
+    async def connect(self) -> Connection:
+        """A connection outside the pool; whoever asked closes it."""
+        try:
+            return await asyncpg.connect(self._dsn, command_timeout=COMMAND_S)
+        except _FOREIGN as error:
+            raise _ours(error) from error
+        except ValueError:
+            raise _unreadable() from None
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        for ended in [other for other in self._pools if other.is_closed()]:
+            del self._pools[ended]
+        opening = self._pools.get(loop)
+        if opening is None:
+            opening = self._pools[loop] = loop.create_task(self._open_pool())
+        try:
+            await asyncio.shield(opening)
+        except StoreError:
+            if self._pools.get(loop) is opening:
+                del self._pools[loop]
+            raise
+
+    async def aclose(self) -> None:
+        """Waits for the work under way in this event loop."""
+        opening = self._pools.pop(asyncio.get_running_loop(), None)
+        if opening is None:
+            return
+        pool = await asyncio.shield(opening)
+        while pool.running:
+            await asyncio.wait(pool.running)
+        await pool.guard.aclose()
+
+    async def run(self, work: Work[T]) -> T:
+        """Calls `work(connection, lost)`; again if it collided with other work or was cut off.
+
+        `lost` says that an earlier call was cut off: what it sent may have been committed or not.
+        A cancelled caller leaves the work running.
+        """
+        loop = asyncio.get_running_loop()
+        opening = self._pools.get(loop)
+        if opening is None or not opening.done():
+            raise StoreError("the store is not open in this event loop: await its open() first")
+        pool = opening.result()
+        task = loop.create_task(self._run(pool, work))
+        pool.running.add(task)
+        task.add_done_callback(pool.running.discard)
+        return await asyncio.shield(task)
+
+    async def _run(self, pool: _Pool, work: Work[T]) -> T:
+        lost = False
+        for attempt in range(TRIES):
+            try:
+                async with pool.connections.acquire(timeout=ACQUIRE_S) as connection:
+                    return await work(connection, lost)
+            except (*_FOREIGN, TimeoutError) as error:
+                lost = lost or isinstance(error, _LOST)
+                if attempt + 1 == TRIES or not _worth_retrying(error):
+                    raise _ours(error) from error
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+        raise AssertionError("the last try returns or raises")
+
+    async def _open_pool(self) -> _Pool:
+        try:
+            connections = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self._size,
+                command_timeout=COMMAND_S,
+                init=_without_jit,
+                reset=_nothing,
+            )
+        except (*_FOREIGN, TimeoutError) as error:
+            raise _ours(error) from error
+        except ValueError:
+            raise _unreadable() from None
+        guard = _close_at_the_end(connections)
+        await anext(guard)
+        pool = _Pool(connections, guard)
+        try:
+            await self._run(pool, self._prepare)
+        except StoreError:
+            await guard.aclose()
+            raise
+        return pool
+
+
+async def _close_at_the_end(connections: Any) -> AsyncGenerator[None, None]:
+    """Closed by `aclose`, or else by the event loop: before it ends, asyncio closes the
+    generators that are still open, which is the last moment a connection can be closed in."""
+    try:
+        yield
+    finally:
+        try:
+            await asyncio.wait_for(connections.close(), CLOSE_S)
+        except (*_FOREIGN, TimeoutError):
+            connections.terminate()
+
+
+async def _without_jit(connection: Connection) -> None:
+    """Compiling a history's plan costs a hundred times what running it does, and the planner
+    thinks well of it once the tables are large. Servers without JIT have no such setting."""
+    await connection.execute(
+        "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'"
+    )
+
+
+async def _nothing(_: Connection) -> None:
+    """We change no session state, so giving a connection back need not cost a round trip."""
+
+
+def _worth_retrying(error: BaseException) -> bool:
+    if isinstance(error, asyncpg.UniqueViolationError):
+        # Two branches drew the same 63 random bits; the next draw differs.
+        return bool(error.table_name == "rmw_branch")
+    return isinstance(error, (*_COLLISION, *_LOST)) and not isinstance(error, asyncpg.DataError)
+
+
+def _ours(error: BaseException) -> StoreError:
+    """Only the server's primary message is repeated: details and client errors quote values."""
+    kind = StoreBusy if isinstance(error, _BUSY) else StoreError
+    match error:
+        case asyncpg.UniqueViolationError():
+            return kind(f"the id exists already in {error.table_name}")
+        case asyncpg.PostgresError():
+            return kind(f"Postgres refused: {error.message} ({error.sqlstate})")
+        case TimeoutError():
+            return kind("Postgres did not answer in time")
+        case OSError():
+            return kind(f"Postgres cannot be reached: {error.strerror or type(error).__name__}")
+        case _:
+            return kind(f"Postgres failed: {type(error).__name__}")
+
+
+def _unreadable() -> StoreError:
+    """Raised without its cause, whose text would show the password."""
+    return StoreError(
+        "the Postgres URL cannot be read: it should look like postgresql://user:password@host/name "
+        "with special characters in the password written as %XX"
+    )
