@@ -8,7 +8,7 @@ from typing import Any
 
 from responses_mw.checks import without_nulls
 from responses_mw.deltas import UsageReported
-from responses_mw.schema import CreateRequest
+from responses_mw.schema import CreateRequest, PromptCacheOptions
 
 _REDACTED = "[redacted]"
 
@@ -51,10 +51,10 @@ def response_body(
         "user": request.user,
         "metadata": request.metadata,
     }
-    for name in ("prompt_cache_options", "prompt_cache_retention"):
-        value = getattr(request, name)
-        if value is not None:
-            body[name] = value
+    if request.prompt_cache_retention is not None:
+        body["prompt_cache_retention"] = request.prompt_cache_retention
+    if request.prompt_cache_options is not None:
+        body["prompt_cache_options"] = _cache_options(request.prompt_cache_options)
     return body
 
 
@@ -84,6 +84,11 @@ def _reasoning(request: CreateRequest) -> dict[str, Any]:
     }
     extra = {"context": given.context, "mode": given.mode}
     return shown | without_nulls(extra)
+
+
+def _cache_options(given: PromptCacheOptions) -> dict[str, Any]:
+    compared = {"comparison_response_id": given.comparison_response_id}
+    return {"mode": given.mode, "ttl": given.ttl} | without_nulls(compared)
 
 
 def _text(request: CreateRequest) -> dict[str, Any]:

@@ -254,12 +254,12 @@ def _check_item(item: Any, seen: set[tuple[str, str]]) -> None:
     if type(kind) is not str or kind not in SHAPES:
         kind = _type_that_was_meant(item)
     check_shape(item, SHAPES[kind])
-    # Two items of one id could not be told apart in a list, nor two calls of one call_id answered.
-    if item.get("id") and kind != "local_shell_call_output":
-        _only_once(seen, "id", "items", item["id"])
     side = _CALL_SIDES.get(kind)
     if side is not None:
-        _only_once(seen, "call_id", side, item["call_id"])
+        call = (side, item["call_id"])
+        if call in seen:
+            raise Wrong("call_id", f"is used by two {side} of this input; each needs its own")
+        seen.add(call)
 
 
 def _type_that_was_meant(item: Mapping[str, Any]) -> str:
@@ -274,12 +274,6 @@ def _type_that_was_meant(item: Mapping[str, Any]) -> str:
     if kind not in SHAPES:
         raise not_among("type", kind, SHAPES)
     return kind
-
-
-def _only_once(seen: set[tuple[str, str]], name: str, what: str, value: str) -> None:
-    if (what, value) in seen:
-        raise Wrong(name, f"is used by two {what} of this input; each needs its own")
-    seen.add((what, value))
 
 
 def normalise(item: Item, id: str) -> Item:
@@ -304,8 +298,18 @@ def _content(content: str | list[parts.Part], *, assistant: bool) -> list[parts.
 
 
 def stored_items(items: Sequence[Item], response_id: str) -> list[Item]:
-    """Checked input items under the ids that they have in this response."""
-    return [
-        normalise(item, input_item_id(response_id, type_of(item), index))
-        for index, item in enumerate(items)
-    ]
+    """Checked input items under the ids that they have in this response.
+
+    A client's id that came before in this input gives way to ours, so that each can be listed: xAI
+    gives two items of one answer the same id.
+    """
+    stored = []
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        own = input_item_id(response_id, type_of(item), index)
+        listed = normalise(item, own)
+        if listed["id"] in seen:
+            listed["id"] = own
+        seen.add(listed["id"])
+        stored.append(listed)
+    return stored

@@ -13,6 +13,7 @@ PARAMETERS: Mapping[str, Any] = {
     "conversation": ANY,
     "context_management": ANY,
     "prompt": ANY,
+    "prompt_cache_options.prewarm": True,
     "truncation": "auto",
     "moderation": ANY,
     "access_programs": ANY,

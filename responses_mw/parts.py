@@ -145,7 +145,7 @@ def text_part(text: str, *, assistant: bool) -> Part:
 
 
 def normalise_parts(parts: Sequence[Part], *, assistant: bool) -> list[Part]:
-    """Checked parts as they are stored. Nulls are left out, except where a list of items wants one."""
+    """Checked parts as they are stored: no nulls but those that a list of items wants."""
     return [_normalise(part, assistant=assistant) for part in parts]
 
 

@@ -65,6 +65,13 @@ class ReasoningOptions(_Parameters):
     mode: Literal["standard", "pro"] | None = None
 
 
+class PromptCacheOptions(_Parameters):
+    mode: Literal["implicit", "explicit"] = "implicit"
+    ttl: Literal["30m", "12h"] = "30m"
+    prewarm: bool = False
+    comparison_response_id: str | None = None
+
+
 class CreateRequest(_Parameters):
     """One request to create a response.
 
@@ -112,7 +119,7 @@ class CreateRequest(_Parameters):
     safety_identifier: Annotated[str, Field(max_length=128)] | None = None
     user: str | None = None
     prompt_cache_key: Annotated[str, Field(max_length=64)] | None = None
-    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_options: PromptCacheOptions | None = None
     prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
     moderation: SkipValidation[Any] = None
     access_programs: SkipValidation[Any] = None
@@ -132,6 +139,7 @@ class CreateRequest(_Parameters):
                 code=checks.INVALID_TYPE,
             )
         try:
+            _refuse_later(body)
             request = cls.model_validate(body)
             _check_rest(request)
         except ValidationError as error:
@@ -223,13 +231,19 @@ def _check_rest(request: CreateRequest) -> None:
     _at("tools", check_tools, request.tools)
     _at("tool_choice", lambda choice: check_choice(choice, request.tools), request.tool_choice)
     _at("text.format", lambda format: checks.check_typed(format, _FORMATS), request.text.format)
-    for name in ("tools", "tool_choice", "prompt_cache_options"):
-        checks.not_too_deep(getattr(request, name), name)
+    checks.not_too_deep(request.tools, "tools")
+    checks.not_too_deep(request.tool_choice, "tool_choice")
     checks.not_too_deep(request.text.format, "text.format")
-    for name, refused in later.PARAMETERS.items():
-        value = getattr(request, name)
-        if value == refused or (refused is later.ANY and value is not None):
-            raise Wrong(name, "is not supported yet; leave it out", checks.UNSUPPORTED)
+
+
+def _refuse_later(body: Mapping[str, Any]) -> None:
+    # Before all else: a `prompt`, say, could stand for the model and the input that are missing.
+    for path, refused in later.PARAMETERS.items():
+        value: Any = body
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None and (refused is later.ANY or refused == value):
+            raise Wrong(path, "is not supported yet; leave it out", checks.UNSUPPORTED)
 
 
 def _at(place: str, check: Any, value: Any) -> None:
@@ -278,9 +292,14 @@ def _wrong(error: ErrorDetails) -> Wrong:
         return Wrong(at, "is not a parameter of this endpoint; leave it out", checks.UNKNOWN)
     if kind in _TYPES:
         return checks.wrong_type(at, value, _TYPES[kind])
-    problem = _LIMITS.get(kind, "is not valid").format(**error.get("ctx", {}))
+    limits = {name: _plain(limit) for name, limit in error.get("ctx", {}).items()}
+    problem = _LIMITS.get(kind, "is not valid").format(**limits)
     shown = f", not {checks.show(value)}"
     return Wrong(at, problem if at.startswith(_PRIVATE) else problem + shown)
+
+
+def _plain(limit: Any) -> Any:
+    return f"{limit:g}" if isinstance(limit, float) else limit
 
 
 def _path(loc: Sequence[str | int]) -> str:

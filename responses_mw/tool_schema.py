@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from responses_mw.checks import (
-    INVALID_VALUE,
+    MISSING,
     Field,
     Shape,
     Wrong,
     check_each,
     check_typed,
     length,
+    missing,
     not_among,
     one_of,
     show,
@@ -41,7 +42,7 @@ def _nested(value: Any, at: str) -> None:
 
 def _mcp_server(tool: Tool) -> None:
     if not any(tool.get(name) for name in ("server_url", "connector_id", "tunnel_id")):
-        raise Wrong("server_url", "is required (or connector_id or tunnel_id)", INVALID_VALUE)
+        raise Wrong("server_url", "is required (or connector_id or tunnel_id)", MISSING)
 
 
 _NAME = Field("name", str, required=True, check=function_name)
@@ -115,6 +116,8 @@ def _check_allowed(choice: Mapping[str, Any], tools: Sequence[Tool]) -> None:
     mode, allowed = choice.get("mode"), choice.get("tools")
     if mode is not None and mode not in _MODES:
         raise not_among("mode", mode, _MODES)
+    if allowed is None:
+        raise missing("tools")
     if type(allowed) is not list:
         raise wrong_type("tools", allowed, "an array")
     length(1, 128)(allowed, "tools")

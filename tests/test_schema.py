@@ -1,0 +1,585 @@
+import json
+from collections.abc import Callable
+from typing import Any, get_args, get_type_hints
+
+import orjson
+import pytest
+from cases import SHARED, needs_recordings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.responses import ToolParam
+from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
+
+from responses_mw import later, tool_schema
+from responses_mw.envelope import response_body
+from responses_mw.errors import InvalidRequest
+from responses_mw.items import stored_items
+from responses_mw.schema import CreateRequest, turn_from
+from responses_mw.turn import Span
+
+WEATHER = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "The weather in a city",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    "strict": True,
+}
+TIME = {"type": "function", "name": "get_time"}
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+MISSING, VALUE, TYPE = "missing_required_parameter", "invalid_value", "invalid_type"
+UNKNOWN, UNSUPPORTED = "unknown_parameter", "unsupported_parameter"
+
+
+def ask(**parameters: Any) -> CreateRequest:
+    return CreateRequest.of({"model": "m", "input": "Hi.", **parameters})
+
+
+def refusal(body: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        CreateRequest.of(body)
+    return caught.value
+
+
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"model": 5}, "model", TYPE),
+    ({"model": ""}, "model", VALUE),
+    ({"input": 123}, "input", TYPE),
+    ({"input": {}}, "input", TYPE),
+    ({"input": "x" * (10 * 1024 * 1024 + 1)}, "input", VALUE),
+    ({"input": ["Hi."]}, "input[0]", TYPE),
+    ({"instructions": ["Be brief."]}, "instructions", TYPE),
+    ({"previous_response_id": 1}, "previous_response_id", TYPE),
+    ({"previous_response_id": ""}, "previous_response_id", VALUE),
+    ({"stream": "yes"}, "stream", TYPE),
+    ({"stream": 1}, "stream", TYPE),
+    ({"store": "true"}, "store", TYPE),
+    ({"background": "no"}, "background", TYPE),
+    ({"stream_options": True}, "stream_options", TYPE),
+    ({"stream_options": {"include_obfuscation": 0}}, "stream_options.include_obfuscation", TYPE),
+    ({"stream_options": {"x": 1}}, "stream_options.x", UNKNOWN),
+    ({"include": "reasoning.encrypted_content"}, "include", TYPE),
+    ({"include": ["no.such.thing"]}, "include[0]", VALUE),
+    ({"metadata": []}, "metadata", TYPE),
+    ({"metadata": {"a": {"b": 1}}}, "metadata.a", TYPE),
+    ({"metadata": {"a": 1}}, "metadata.a", TYPE),
+    ({"metadata": {f"k{n}": "v" for n in range(17)}}, "metadata", VALUE),
+    ({"metadata": {"k" * 65: "v"}}, "metadata." + "k" * 65, VALUE),
+    ({"metadata": {"k": "v" * 513}}, "metadata.k", VALUE),
+    ({"temperature": 5}, "temperature", VALUE),
+    ({"temperature": -0.1}, "temperature", VALUE),
+    ({"temperature": True}, "temperature", TYPE),
+    ({"temperature": "1"}, "temperature", TYPE),
+    ({"top_p": 2}, "top_p", VALUE),
+    ({"presence_penalty": 2.5}, "presence_penalty", VALUE),
+    ({"frequency_penalty": "low"}, "frequency_penalty", TYPE),
+    ({"max_output_tokens": 1}, "max_output_tokens", VALUE),
+    ({"max_output_tokens": 16.5}, "max_output_tokens", TYPE),
+    ({"max_output_tokens": True}, "max_output_tokens", TYPE),
+    ({"max_output_tokens": 1e30}, "max_output_tokens", TYPE),
+    ({"max_tool_calls": 0}, "max_tool_calls", VALUE),
+    ({"top_logprobs": 50}, "top_logprobs", VALUE),
+    ({"top_logprobs": -1}, "top_logprobs", VALUE),
+    ({"truncation": "maybe"}, "truncation", VALUE),
+    ({"service_tier": "first class"}, "service_tier", VALUE),
+    ({"safety_identifier": "x" * 129}, "safety_identifier", VALUE),
+    ({"prompt_cache_key": "x" * 65}, "prompt_cache_key", VALUE),
+    ({"prompt_cache_retention": "1h"}, "prompt_cache_retention", VALUE),
+    ({"prompt_cache_options": {"ttl": "1h"}}, "prompt_cache_options.ttl", VALUE),
+    ({"user": 7}, "user", TYPE),
+    ({"parallel_tool_calls": "no"}, "parallel_tool_calls", TYPE),
+    ({"reasoning": "high"}, "reasoning", TYPE),
+    ({"reasoning": {"effort": "enormous"}}, "reasoning.effort", VALUE),
+    ({"reasoning": {"summary": True}}, "reasoning.summary", VALUE),
+    ({"reasoning": {"depth": 1}}, "reasoning.depth", UNKNOWN),
+    ({"text": "json"}, "text", TYPE),
+    ({"text": {"verbosity": "chatty"}}, "text.verbosity", VALUE),
+    ({"text": {"format": "json"}}, "text.format", TYPE),
+    ({"text": {"format": {}}}, "text.format.type", MISSING),
+    ({"text": {"format": {"type": "xml"}}}, "text.format.type", VALUE),
+    ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema", MISSING),
+    (
+        {"text": {"format": {"type": "json_schema", "schema": {}}}},
+        "text.format.name",
+        MISSING,
+    ),
+    (
+        {"text": {"format": {"type": "json_schema", "name": "a b", "schema": {}}}},
+        "text.format.name",
+        VALUE,
+    ),
+    (
+        {"text": {"format": {"type": "json_schema", "name": "x", "schema": []}}},
+        "text.format.schema",
+        TYPE,
+    ),
+    ({"tools": {}}, "tools", TYPE),
+    ({"tools": ["get_weather"]}, "tools[0]", TYPE),
+    ({"tools": [{}]}, "tools[0].type", MISSING),
+    ({"tools": [{"type": 1}]}, "tools[0].type", TYPE),
+    ({"tools": [WEATHER, {"type": "no_such_tool"}]}, "tools[1].type", VALUE),
+    ({"tools": [{"type": "function", "parameters": {}}]}, "tools[0].name", MISSING),
+    ({"tools": [{"type": "function", "name": "get weather"}]}, "tools[0].name", VALUE),
+    ({"tools": [{"type": "function", "name": "x" * 65}]}, "tools[0].name", VALUE),
+    ({"tools": [{"type": "function", "name": "x\n"}]}, "tools[0].name", VALUE),
+    ({"tools": [{**WEATHER, "parameters": "{}"}]}, "tools[0].parameters", TYPE),
+    ({"tools": [{**WEATHER, "strict": "yes"}]}, "tools[0].strict", TYPE),
+    ({"tools": [{"type": "file_search"}]}, "tools[0].vector_store_ids", MISSING),
+    ({"tools": [{"type": "code_interpreter"}]}, "tools[0].container", MISSING),
+    ({"tools": [{"type": "mcp", "server_url": "https://x"}]}, "tools[0].server_label", MISSING),
+    ({"tools": [{"type": "mcp", "server_label": "x"}]}, "tools[0].server_url", MISSING),
+    (
+        {"tools": [{"type": "namespace", "name": "n", "description": "d", "tools": [{}]}]},
+        "tools[0].tools[0].type",
+        MISSING,
+    ),
+    ({"tool_choice": 1}, "tool_choice", TYPE),
+    ({"tool_choice": "sometimes"}, "tool_choice", VALUE),
+    ({"tool_choice": "required"}, "tool_choice", VALUE),
+    ({"tool_choice": {}}, "tool_choice.type", MISSING),
+    ({"tool_choice": {"type": "no_such_tool"}}, "tool_choice.type", VALUE),
+    ({"tools": [WEATHER], "tool_choice": {"type": "function"}}, "tool_choice.name", MISSING),
+    (
+        {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "nope"}},
+        "tool_choice",
+        VALUE,
+    ),
+    ({"tools": [WEATHER], "tool_choice": {"type": "web_search"}}, "tool_choice", VALUE),
+    (
+        {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "mode": "auto"}},
+        "tool_choice.tools",
+        MISSING,
+    ),
+    (
+        {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "tools": []}},
+        "tool_choice.tools",
+        VALUE,
+    ),
+    (
+        {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "tools": [TIME] * 129}},
+        "tool_choice.tools",
+        VALUE,
+    ),
+    (
+        {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "tools": [WEATHER, TIME]}},
+        "tool_choice.tools[1]",
+        VALUE,
+    ),
+    (
+        {
+            "tools": [WEATHER],
+            "tool_choice": {"type": "allowed_tools", "mode": "maybe", "tools": [WEATHER]},
+        },
+        "tool_choice.mode",
+        VALUE,
+    ),
+    ({"no_such_parameter": 1}, "no_such_parameter", UNKNOWN),
+    ({"no_such_parameter": None}, "no_such_parameter", UNKNOWN),
+    ({"background": True}, "background", UNSUPPORTED),
+    ({"truncation": "auto"}, "truncation", UNSUPPORTED),
+    ({"conversation": "conv_1"}, "conversation", UNSUPPORTED),
+    ({"conversation": {"id": "conv_1"}}, "conversation", UNSUPPORTED),
+    ({"prompt": {"id": "pmpt_1"}}, "prompt", UNSUPPORTED),
+    ({"context_management": [{"type": "compaction"}]}, "context_management", UNSUPPORTED),
+    ({"moderation": {"model": "x"}}, "moderation", UNSUPPORTED),
+]
+
+
+@pytest.mark.parametrize(("parameters", "param", "code"), WRONG, ids=lambda v: str(v)[:50])
+def test_a_wrong_parameter_is_named(parameters: dict[str, Any], param: str, code: str) -> None:
+    error = refusal({"model": "m", "input": "Hi.", **parameters})
+
+    assert (error.status, error.type) == (400, "invalid_request_error")
+    assert (error.param, error.code) == (param, code)
+    assert param in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        ({"input": "Hi."}, "model", MISSING),
+        ({"model": None, "input": "Hi."}, "model", MISSING),
+        ({"model": "m"}, "input", MISSING),
+        ({"model": "m", "input": None}, "input", MISSING),
+        ([], None, TYPE),
+        ("Hi.", None, TYPE),
+        (None, None, TYPE),
+    ],
+)
+def test_what_is_required_is_missed(body: Any, param: str | None, code: str) -> None:
+    error = refusal(body)
+
+    assert (error.param, error.code) == (param, code)
+
+
+def test_a_long_name_is_shortened_in_the_error() -> None:
+    error = refusal({"model": "m", "input": "Hi.", "x" * 10_000: 1})
+
+    assert len(error.message) < 400
+    assert error.param is not None
+    assert len(error.param) <= 200
+
+
+def test_a_message_shows_what_is_allowed_and_what_was_sent() -> None:
+    assert refusal({"model": "m", "input": "Hi.", "temperature": 5}).message == (
+        "'temperature' must be at most 2, not 5."
+    )
+    assert refusal({"model": "m", "input": "Hi.", "tool_choice": "sometimes"}).message == (
+        "'tool_choice' must be one of 'none', 'auto', 'required', not 'sometimes'."
+    )
+    assert refusal({"model": "m", "input": "Hi.", "stream": "yes"}).message == (
+        "'stream' must be a boolean, not a string."
+    )
+
+
+SECRET = "attack at dawn"
+WITH_SECRETS: list[dict[str, Any]] = [
+    {"instructions": [SECRET]},
+    {"instructions": {"text": SECRET}},
+    {"metadata": {"note": SECRET * 100}},
+    {"user": [SECRET]},
+    {"safety_identifier": SECRET * 20},
+    {"input": {"text": SECRET}},
+    {"input": [SECRET]},
+    {"input": [{"role": "user", "content": {"text": SECRET}}]},
+    {"input": [{"role": "user", "content": [SECRET]}]},
+    {"input": [{"role": "user", "content": [{"type": "input_text", "text": [SECRET]}]}]},
+    {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": SECRET}]}]},
+    {"input": [{"type": "function_call_output", "call_id": "c", "output": {"x": SECRET}}]},
+    {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": [SECRET]}]},
+]
+
+
+@pytest.mark.parametrize("parameters", WITH_SECRETS, ids=lambda v: str(v)[:50])
+def test_what_a_person_wrote_is_not_in_the_message(parameters: dict[str, Any]) -> None:
+    error = refusal({"model": "m", "input": "Hi.", **parameters})
+
+    assert SECRET not in error.message
+
+
+# --- bytes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"model": ',
+        b"{'model': 'm'}",
+        b'{"model": "m", "input": "\xff"}',
+        b'{"model": "m", "input": NaN}',
+        b'{"model": "m", "input": "Hi.", "max_output_tokens": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"input":' * 50_000,
+        b'{"input": "\\ud800", ' + b"[" * 100_000,
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_bytes_that_are_not_json_are_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="not valid JSON") as caught:
+        CreateRequest.parse(body)
+
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (rb'{"model": "m", "input": "a\ud800b"}', "input"),
+        (rb'{"model": "m", "input": "\uDC00"}', "input"),
+        (rb'{"model": "m", "input": [{"role": "user", "content": "\ud83d!"}]}', "input[0].content"),
+        (rb'{"model": "\ud800", "input": "\ud800"}', "model"),
+        (rb'{"model": "m", "input": "", "metadata": {"\ud800": "x"}}', "metadata"),
+    ],
+)
+def test_a_lone_surrogate_is_refused_with_its_path(body: bytes, param: str) -> None:
+    with pytest.raises(InvalidRequest, match="lone surrogate") as caught:
+        CreateRequest.parse(body)
+
+    assert caught.value.param == param
+
+
+def test_nul_and_paired_surrogates_are_text() -> None:
+    request = CreateRequest.parse(rb'{"model": "m", "input": "\u0000 \ud83d\ude00"}')
+
+    assert request.input == "\0 \N{GRINNING FACE}"
+
+
+def nested(levels: int) -> Any:
+    deep: Any = {}
+    for _ in range(levels):
+        deep = {"a": deep}
+    return deep
+
+
+PLACES_FOR_JSON: list[Callable[[Any], dict[str, Any]]] = [
+    lambda deep: {"tools": [{**WEATHER, "parameters": deep}]},
+    lambda deep: {"text": {"format": {"type": "json_schema", "name": "x", "schema": deep}}},
+    lambda deep: {"input": [{"role": "user", "content": "Hi.", "extra": deep}]},
+    lambda deep: {
+        "tools": [WEATHER],
+        "tool_choice": {"type": "function", "name": "get_weather", "extra": deep},
+    },
+]
+
+
+@pytest.mark.parametrize("place", PLACES_FOR_JSON)
+def test_what_is_nested_so_deep_that_it_could_not_be_written_is_refused(
+    place: Callable[[Any], dict[str, Any]],
+) -> None:
+    writable(ask(**place(nested(230))))
+
+    for levels in (245, 260, 900):
+        assert (
+            "levels deep"
+            in refusal({"model": "m", "input": "Hi.", **place(nested(levels))}).message
+        )
+
+
+@pytest.mark.parametrize("place", PLACES_FOR_JSON)
+def test_whatever_depth_is_accepted_can_be_written(
+    place: Callable[[Any], dict[str, Any]],
+) -> None:
+    for levels in range(228, 250):
+        try:
+            request = ask(**place(nested(levels)))
+        except InvalidRequest:
+            return
+        writable(request)
+    pytest.fail("nothing was too deep")
+
+
+def writable(request: CreateRequest) -> None:
+    response = response_body(request, id="resp_" + "0" * 32, created_at=1, model="m")
+    items = stored_items(request.items, "resp_" + "0" * 32)
+    turn = turn_from(request, [Span(items)], "m")
+    orjson.dumps([{"type": "response.created", "response": response}, items, list(turn.tools)])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["type", "role", "content", "text", "id", "call_id", "name", "tools", "output", "x"]
+            ),
+            inner
+            | st.sampled_from(
+                [
+                    "message",
+                    "function_call",
+                    "function_call_output",
+                    "reasoning",
+                    "input_text",
+                    "user",
+                ]
+            ),
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(sorted(CreateRequest.model_fields)), JSON, max_size=6),
+    st.booleans(),
+)
+def test_any_json_is_accepted_or_refused(body: dict[str, Any], complete: bool) -> None:
+    if complete:
+        body = {"model": "m", "input": "Hi.", **body}
+    try:
+        request = CreateRequest.parse(json.dumps(body).encode())
+    except InvalidRequest as error:
+        orjson.dumps(error.envelope())
+    else:
+        writable(request)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_are_accepted_or_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        CreateRequest.parse(body)
+
+
+# --- what is taken
+
+
+def test_every_parameter_of_the_official_client_is_known() -> None:
+    hints = ResponseCreateParamsNonStreaming.__annotations__
+    named = set(hints) | ResponseCreateParamsNonStreaming.__optional_keys__
+
+    assert named <= set(CreateRequest.model_fields)
+
+
+def test_every_tool_of_the_official_client_is_known() -> None:
+    known = {
+        kind for tool in get_args(ToolParam) for kind in get_args(get_type_hints(tool)["type"])
+    }
+
+    assert len(known) >= 18
+    assert known == set(tool_schema.SHAPES)
+
+
+@pytest.mark.parametrize("name", sorted(CreateRequest.model_fields.keys() - {"model", "input"}))
+def test_null_means_not_set(name: str) -> None:
+    assert ask(**{name: None}) == ask()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"background": False, "truncation": "disabled", "stream": True},
+        {"stream_options": {"include_obfuscation": True}},
+        {"background_options": {"completion_window": "2h"}},
+        {"temperature": 0, "top_p": 1, "presence_penalty": -2, "frequency_penalty": 2},
+        {"max_output_tokens": 16, "max_tool_calls": 1, "top_logprobs": 20},
+        {"metadata": {f"k{n}": "v" * 512 for n in range(16)}},
+        {"metadata": {"k" * 64: ""}},
+        {"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]},
+        {"prompt_cache_options": {"mode": "explicit", "prewarm": False}},
+        {"reasoning": {"effort": None, "summary": "auto", "context": "auto", "mode": "pro"}},
+        {"text": {"format": None, "verbosity": None}},
+        {"tools": [WEATHER], "tool_choice": "required"},
+        {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "get_weather"}},
+        {
+            "tools": [{"type": "custom", "name": "run"}],
+            "tool_choice": {"type": "custom", "name": "run"},
+        },
+        {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}},
+        {
+            "tools": [{"type": "mcp", "server_label": "s", "server_url": "https://x"}],
+            "tool_choice": {"type": "mcp", "server_label": "s", "name": "t"},
+        },
+        {
+            "tools": [{"type": "namespace", "name": "n", "description": "d", "tools": [TIME]}],
+            "tool_choice": {"type": "function", "name": "get_time"},
+        },
+    ],
+    ids=lambda v: str(v)[:50],
+)
+def test_valid_parameters_are_taken(parameters: dict[str, Any]) -> None:
+    writable(ask(**parameters))
+
+
+def test_what_is_not_built_yet_is_refused_by_name() -> None:
+    for name, refused in later.PARAMETERS.items():
+        value: Any = {"id": "x"} if refused is later.ANY else refused
+        outer, _, inner = name.partition(".")
+        error = refusal({"model": "m", "input": "Hi.", outer: {inner: value} if inner else value})
+        assert (error.param, error.code) == (name, UNSUPPORTED)
+
+
+def test_the_body_is_not_changed() -> None:
+    body = {
+        "model": "m",
+        "input": [{"role": "user", "content": "Hi.", "phase": None}],
+        "tools": [WEATHER],
+        "tool_choice": {"type": "allowed_tools", "tools": [WEATHER]},
+    }
+    before = json.dumps(body)
+
+    writable(CreateRequest.of(body))
+
+    assert json.dumps(body) == before
+
+
+TOO_SHORT = ("max_output_tokens", VALUE)
+OPENROUTERS_OWN = ("provider", UNKNOWN)
+
+
+@needs_recordings
+def test_what_real_clients_sent_is_taken() -> None:
+    """Other servers take less than 16 tokens, and parameters of their own."""
+    assert SHARED is not None
+    taken = 0
+    for path in sorted((SHARED / "recordings").glob("*/*.request.json")):
+        meta = json.loads(path.with_name(path.name.replace(".request.", ".meta.")).read_bytes())
+        if not str(meta.get("url", "")).endswith("/responses"):
+            continue
+        try:
+            writable(CreateRequest.parse(path.read_bytes()))
+        except InvalidRequest as error:
+            named = (error.param, error.code)
+            assert named in (TOO_SHORT, OPENROUTERS_OWN) or named[1] == UNSUPPORTED, path.name
+        else:
+            taken += 1
+    assert taken > 80
+
+
+# --- the turn
+
+
+def test_a_turn_says_everything_that_was_asked() -> None:
+    request = ask(
+        instructions="Be brief.",
+        tools=[WEATHER, TIME],
+        tool_choice={"type": "allowed_tools", "tools": [{"type": "function", "name": "get_time"}]},
+        parallel_tool_calls=False,
+        max_output_tokens=100,
+        temperature=0.5,
+        top_p=0.25,
+        presence_penalty=1,
+        frequency_penalty=-1,
+        include=["message.output_text.logprobs", "reasoning.encrypted_content"],
+        top_logprobs=3,
+        text={
+            "format": {"type": "json_schema", "name": "p", "schema": SCHEMA},
+            "verbosity": "low",
+        },
+        reasoning={"effort": "high", "generate_summary": "detailed"},
+        service_tier="flex",
+        user="u",
+        safety_identifier="s",
+        prompt_cache_key="k",
+        metadata={"a": "b"},
+        stream=True,
+    )
+    spans = [Span(stored_items(request.items, "resp_" + "0" * 32))]
+
+    turn = turn_from(request, spans, "upstream-model")
+
+    assert turn.model == "upstream-model"
+    assert turn.spans is spans
+    assert turn.instructions == "Be brief."
+    assert list(turn.offered_tools) == [TIME]
+    assert (turn.choice, turn.forced_tool) == ("auto", None)
+    assert turn.parallel_tool_calls is False
+    assert turn.max_output_tokens == 100
+    assert (turn.temperature, turn.top_p) == (0.5, 0.25)
+    assert (turn.presence_penalty, turn.frequency_penalty) == (1, -1)
+    assert (turn.logprobs, turn.top_logprobs) == (True, 3)
+    assert turn.text_format == {
+        "type": "json_schema",
+        "name": "p",
+        "schema": SCHEMA,
+        "strict": False,
+        "description": None,
+    }
+    assert turn.verbosity == "low"
+    assert (turn.reasoning_effort, turn.reasoning_summary) == ("high", "detailed")
+    assert (turn.service_tier, turn.user, turn.prompt_cache_key) == ("flex", "s", "k")
+    assert turn.metadata == {"a": "b"}
+    assert turn.stream is True
+    assert turn.encrypted_reasoning is True
+
+
+def test_a_turn_leaves_unset_what_was_not_asked() -> None:
+    turn = turn_from(ask(), [], "m")
+
+    assert (turn.tools, turn.choice, turn.parallel_tool_calls) == ([], "auto", True)
+    assert turn.text_format is None
+    for name in ("instructions", "max_output_tokens", "temperature", "top_p", "user", "verbosity"):
+        assert getattr(turn, name) is None
+    assert (turn.logprobs, turn.stream, turn.encrypted_reasoning) == (False, False, False)
+
+
+def test_a_forced_function_reaches_the_turn() -> None:
+    request = ask(tools=[WEATHER, TIME], tool_choice={"type": "function", "name": "get_time"})
+
+    turn = turn_from(request, [], "m")
+
+    assert (turn.choice, turn.forced_tool) == ("required", "get_time")
