@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 from cases import SHARED, WITHOUT_RECORDINGS
+from postgres_server import postgres_dsn, postgres_server
+
+__all__ = ["postgres_dsn", "postgres_server"]
 
 
 @pytest.fixture(scope="session")

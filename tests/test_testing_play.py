@@ -1,4 +1,4 @@
-"""play_recording feeds an adapter as a transport would: whole or streamed, in pieces, to the end."""
+"""play_recording feeds an adapter as a transport would: whole or streamed, in any pieces."""
 
 import base64
 import json

@@ -56,6 +56,7 @@ class _Exchange:
     def __init__(self, app: ASGIApp, scope: Message, body: bytes, patience: float | None) -> None:
         self._request: Message | None = {"type": "http.request", "body": body, "more_body": False}
         self._answer: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
+        self._more = True
         self._left = asyncio.Event()
         self._patience = patience
         self._task = asyncio.create_task(_run(app(scope, self._receive, self._send)))
@@ -70,10 +71,10 @@ class _Exchange:
         return message["status"], list(message.get("headers", ()))
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
+        """What was not read yet: iterating again goes on, as with a socket."""
+        while self._more:
             message = await self._next()
-            more = message.get("more_body", False)
+            self._more = message.get("more_body", False)
             if message.get("body"):
                 yield bytes(message["body"])
 
@@ -105,7 +106,11 @@ class _Exchange:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        if not self._left.is_set():
+        if self._left.is_set():
+            await asyncio.sleep(
+                0
+            )  # an application that waits for nothing else must still hear of it
+        else:
             await self._answer.put(message)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
@@ -134,21 +139,27 @@ class _Lifespan:
         self._from_app: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._up = False
 
     async def start(self) -> None:
-        if self._task is None:
-            scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
-            running = self._app(scope, self._to_app.get, self._from_app.put)
-            self._task = asyncio.create_task(_run(running))
-            self._starting = asyncio.create_task(self._say("startup", self._task))
-        assert self._starting is not None
+        """Once, whoever comes first; others wait for the same start."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
         await asyncio.shield(self._starting)
 
+    async def _start(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
+        running = self._app(scope, self._to_app.get, self._from_app.put)
+        self._task = asyncio.create_task(_run(running))
+        self._task.add_done_callback(_log_failure)
+        await self._say("startup", self._task)
+        self._up = True
+
     async def stop(self) -> None:
-        if self._task is not None:
+        if self._task is not None and self._up:
+            self._up = False
             await self._say("shutdown", self._task)
             await self._task
-            self._task = None
 
     async def _say(self, what: str, task: "asyncio.Task[None]") -> None:
         await self._to_app.put({"type": f"lifespan.{what}"})
