@@ -52,7 +52,8 @@ def response_body(
         "metadata": request.metadata,
     }
     if request.prompt_cache_retention is not None:
-        body["prompt_cache_retention"] = request.prompt_cache_retention
+        # Clients of some versions spell it in-memory; the response has one spelling.
+        body["prompt_cache_retention"] = request.prompt_cache_retention.replace("-", "_")
     if request.prompt_cache_options is not None:
         body["prompt_cache_options"] = _cache_options(request.prompt_cache_options)
     return body

@@ -228,22 +228,25 @@ def _is_plain_message(item: Any) -> bool:
 
     A long history is checked at the price of reading it; the tables would cost several times that.
     """
-    if type(item) is not dict or len(item) != (3 if "type" in item else 2):
+    if type(item) is not dict or "role" not in item or "content" not in item:
         return False
-    role, content = item.get("role"), item.get("content")
-    if role not in ROLES or item.get("type", "message") != "message":
+    if len(item) != 2 and (len(item) != 3 or item.get("type") != "message"):
         return False
-    if type(content) is str:
-        return len(content) <= MAX_TEXT
+    role, content = item["role"], item["content"]
+    if role not in ROLES:
+        return False
     if type(content) is not list:
-        return False
+        return type(content) is str and len(content) <= MAX_TEXT
     text_type = "output_text" if role == "assistant" else "input_text"
-    for part in content:
-        if type(part) is not dict or len(part) != 2 or part.get("type") != text_type:
-            return False
-        text = part.get("text")
-        if type(text) is not str or len(text) > MAX_TEXT:
-            return False
+    try:
+        for part in content:
+            text = part["text"]
+            if part["type"] != text_type or type(text) is not str or len(part) != 2:
+                return False
+            if len(text) > MAX_TEXT:
+                return False
+    except (KeyError, TypeError):  # no such key, or no object at all
+        return False
     return True
 
 

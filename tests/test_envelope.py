@@ -27,6 +27,7 @@ REQUESTS: list[dict[str, Any]] = [
     {"max_tool_calls": 3, "safety_identifier": "s", "prompt_cache_key": "k"},
     {"previous_response_id": "resp_1", "truncation": "disabled", "service_tier": "flex"},
     {"prompt_cache_retention": "24h", "prompt_cache_options": {"mode": "implicit"}},
+    {"prompt_cache_retention": "in-memory"},
     {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
     {"text": {"format": {"type": "json_object"}, "verbosity": "low"}},
     {"text": {"format": FORMAT}},

@@ -223,9 +223,10 @@ WRONG: list[tuple[Any, str, str]] = [
     (user({"type": {}}), ".content[0].type", TYPE),
     (user({"type": "no_such_part"}), ".content[0].type", VALUE),
     (user(text(), {"type": "input_text"}), ".content[1].text", MISSING),
-    (user(text(), text(5)), ".content[1].text", TYPE),  # type: ignore[arg-type]  # what is tested
+    (user(text(), {"type": "input_text", "text": 5}), ".content[1].text", TYPE),
     (user({"type": "output_text", "text": "Hi."}), ".content[0].type", VALUE),
     (user({"type": "summary_text", "text": "Hi."}), ".content[0].type", VALUE),
+    (user(text("x" * (10 * 1024 * 1024 + 1))), ".content[0].text", VALUE),
     (user(text(), id=1), ".id", TYPE),
     (user(text(), status="done"), ".status", VALUE),
     (assistant({"type": "output_text"}), ".content[0].text", MISSING),
@@ -241,6 +242,11 @@ WRONG: list[tuple[Any, str, str]] = [
         assistant({"type": "output_text", "text": "", "annotations": [{}]}),
         ".content[0].annotations[0].type",
         MISSING,
+    ),
+    (
+        assistant({"type": "output_text", "text": "", "annotations": ["url"]}),
+        ".content[0].annotations[0]",
+        TYPE,
     ),
     (image(), ".content[0].image_url", MISSING),
     (image(image_url=None, file_id=None), ".content[0].image_url", MISSING),

@@ -146,6 +146,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"tools": [WEATHER], "tool_choice": {"type": "web_search"}}, "tool_choice", VALUE),
     (
+        {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "tools": WEATHER}},
+        "tool_choice.tools",
+        TYPE,
+    ),
+    (
         {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "mode": "auto"}},
         "tool_choice.tools",
         MISSING,
@@ -450,6 +455,7 @@ def test_null_means_not_set(name: str) -> None:
             "tool_choice": {"type": "custom", "name": "run"},
         },
         {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}},
+        {"tools": [{"type": "computer"}], "tool_choice": {"type": "computer_use"}},
         {
             "tools": [{"type": "mcp", "server_label": "s", "server_url": "https://x"}],
             "tool_choice": {"type": "mcp", "server_label": "s", "name": "t"},
