@@ -106,12 +106,11 @@ class _Exchange:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        if self._left.is_set():
-            await asyncio.sleep(
-                0
-            )  # an application that waits for nothing else must still hear of it
-        else:
+        if not self._left.is_set():
             await self._answer.put(message)
+        else:
+            # An application that waits for nothing else must still get to hear of the disconnect.
+            await asyncio.sleep(0)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if self._left.is_set():

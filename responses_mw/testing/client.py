@@ -9,7 +9,6 @@ from responses_mw.app import ResponsesApp
 from responses_mw.router import Provider
 from responses_mw.testing.asgi import ASGIApp, InProcessTransport
 from responses_mw.testing.providers import ScriptedProvider
-from stores import MemoryStore
 
 
 def openai_client(
@@ -41,10 +40,10 @@ def client_of(*given: Any, base_url: str) -> AsyncOpenAI:
     """A client of an application, of a provider, or of a scripted provider with these answers."""
     match given:
         case (Provider() as provider,):
-            app: ASGIApp = ResponsesApp(store=MemoryStore(), models={"test": provider})
+            app: ASGIApp = ResponsesApp(store="memory://", models={"test": provider})
         case (app,) if callable(app):
             pass
         case answers:
             scripted = ScriptedProvider(*answers)
-            app = ResponsesApp(store=MemoryStore(), models={"test": scripted})
+            app = ResponsesApp(store="memory://", models={"test": scripted})
     return openai_client(app, base_url, lifespan=True)

@@ -12,7 +12,9 @@ from typing import Any
 from responses_mw.adapters.base import Adapter
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.deltas import Delta
+from responses_mw.envelope import response_body
 from responses_mw.errors import UpstreamError
+from responses_mw.schema import CreateRequest
 from responses_mw.sse import NDJSONParser, SSEParser
 from responses_mw.turn import Turn
 
@@ -71,36 +73,5 @@ def assemble(deltas: Iterable[Delta], *, now: Callable[[], float] = time.time) -
 
 def created() -> Event:
     """A response as it stands before anything was said, of a request that set no option."""
-    return {
-        "id": "resp_" + "0" * 32,
-        "object": "response",
-        "created_at": 0,
-        "completed_at": None,
-        "status": "in_progress",
-        "incomplete_details": None,
-        "error": None,
-        "model": "recorded",
-        "previous_response_id": None,
-        "instructions": None,
-        "output": [],
-        "tools": [],
-        "tool_choice": "auto",
-        "parallel_tool_calls": True,
-        "text": {"format": {"type": "text"}},
-        "reasoning": None,
-        "temperature": 1.0,
-        "top_p": 1.0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        "top_logprobs": 0,
-        "max_output_tokens": None,
-        "max_tool_calls": None,
-        "truncation": "disabled",
-        "store": True,
-        "background": False,
-        "service_tier": "default",
-        "metadata": {},
-        "safety_identifier": None,
-        "prompt_cache_key": None,
-        "usage": None,
-    }
+    request = CreateRequest.of({"model": "recorded", "input": "Hello."})
+    return response_body(request, id="resp_" + "0" * 32, created_at=0, model=request.model)
