@@ -236,8 +236,8 @@ class SQLiteStore(SessionStore):
         if not lines:
             return None
         status, depth, _ = lines[0]
-        turns = b"[[" + b"],[".join([turns for _, _, turns in reversed(lines)]) + b"]]"
-        return History(status, decode_turns(turns, count=depth + 1))
+        joined = b"[" + b",".join([turns for _, _, turns in reversed(lines)]) + b"]"
+        return History(status, decode_turns(joined, count=depth + 1))
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         rows = await self._read(operations.OWNED_RESPONSE, key(id), key(owner))

@@ -28,12 +28,12 @@ WITH RECURSIVE line(branch, upto, parent, fork, status) AS (
     FROM line CROSS JOIN rmw_branch b ON b.id = line.parent
 )
 SELECT status, upto, (
-    SELECT CAST(group_concat(turn, '],[') AS BLOB) FROM (
+    SELECT CAST(group_concat(turn, ',') AS BLOB) FROM (
         SELECT CASE
             WHEN native IS NOT NULL
-                THEN input || ',' || output || ',' || json_quote(scope) || ',' || native
-            WHEN output IS NOT NULL THEN input || ',' || output
-            ELSE input || ',[]' END AS turn
+                THEN input || ',' || output || ',[' || json_quote(scope) || ',' || native || ']'
+            WHEN output IS NOT NULL THEN input || ',' || output || ',null'
+            ELSE input || ',[],null' END AS turn
         FROM rmw_turn WHERE rmw_turn.branch = line.branch AND depth <= line.upto ORDER BY depth
     )
 ) FROM line
