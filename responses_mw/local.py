@@ -36,7 +36,7 @@ Chunk = dict[str, Any]
 
 NAME = "local"
 MAX_WAITING = 64
-MAX_OUTPUT_TOKENS = 1024
+MAX_OUTPUT_TOKENS = 512
 """Unless the client sets it: a model this small may talk in circles until its context is full."""
 
 # The file's own template adds a system prompt that makes this quantisation answer nonsense.

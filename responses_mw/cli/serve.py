@@ -33,20 +33,14 @@ def serve(serving: Serving, *, host: str, port: int, workers: int) -> None:
         if workers == 1:
             uvicorn.Server(uvicorn.Config(serving.standalone(), **_OPTIONS)).run([listener])
             return
-    # Workers inherit nothing but the environment, and their supervisor binds the address again.
-    os.environ.update(serving.environment)
-    uvicorn.run(
-        "responses_mw.cli.serving:worker",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        **_OPTIONS,
-    )
+        # Workers inherit the socket, and of all else nothing but the environment.
+        os.environ.update(serving.environment)
+        application = "responses_mw.cli.serving:worker"
+        uvicorn.run(application, factory=True, fd=listener.fileno(), workers=workers, **_OPTIONS)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bound, and listening once a server takes it. Port 0 is any free one."""
+    """Listening: who connects before the server is up waits. Port 0 is any free one."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -54,6 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(2048)
     except OSError as error:
         raise ConfigurationError(
             f"{host}:{port} cannot be listened on: {error.strerror}; "
@@ -93,9 +88,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_workers(serving: Serving, workers: int) -> None:
-    if workers > 1 and serving.store.startswith("memory:"):
+    if workers > 1 and not serving.session_store().shared_between_processes:
         raise ConfigurationError(
-            f"{workers} workers cannot share a memory store: each would know only its own "
+            f"{workers} workers cannot share {serving.store}: each would know only its own "
             "conversations; use one worker, or a sqlite:/// or postgresql:// store"
         )
 

@@ -19,7 +19,8 @@ from responses_mw.cli.standalone import Standalone
 from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
 from responses_mw.router import Deployment
-from stores.base import StoreError
+from stores.base import SessionStore, StoreError
+from stores.urls import open_store
 
 STORE = "RESPONSES_MW_STORE"
 MASTER_KEY = "RESPONSES_MW_MASTER_KEY"
@@ -81,17 +82,20 @@ class Serving:
         """Brings the local model's weights and opens the store once. Raises ConfigurationError."""
         if _needs_weights(self.models):
             fetch_weights()
-        app = self.app()
         try:
-            asyncio.run(_try(app))
+            asyncio.run(_open_once(self.session_store()))
         except StoreError as error:
             raise ConfigurationError(f"the store {self.data} cannot be opened: {error}") from error
 
-    def app(self) -> ResponsesApp:
-        return ResponsesApp(store=self.store, models=self.models)
+    def session_store(self) -> SessionStore:
+        try:
+            return open_store(self.store)
+        except (ValueError, ImportError) as error:
+            raise ConfigurationError(f"the store {self.data} cannot be used: {error}") from error
 
     def standalone(self) -> Standalone:
-        return Standalone(self.app(), key=self.key)
+        app = ResponsesApp(store=self.session_store(), models=self.models)
+        return Standalone(app, key=self.key)
 
 
 def worker() -> Standalone:
@@ -111,8 +115,8 @@ def fetch_weights() -> Path:
         bar.close()
 
 
-async def _try(app: ResponsesApp) -> None:
-    async with app.store:
+async def _open_once(store: SessionStore) -> None:
+    async with store:
         pass
 
 
