@@ -128,9 +128,8 @@ class _Order:
             self._fail(rule)
 
     def _fail(self, rule: str) -> NoReturn:
-        where = (
-            f"event {self._taken - 1} ({self._event.get('type')})" if self._event else "no event"
-        )
+        kind = self._event.get("type")
+        where = f"event {self._taken - 1} ({kind})"
         raise AssertionError(f"{where}: {rule}; the event is {_short(self._event)}")
 
     def _sequence(self) -> None:
@@ -146,13 +145,11 @@ class _Order:
     def _lifecycle(self, kind: str) -> None:
         allowed = _MAY_FOLLOW[self._last]
         if kind == "error":
-            self._rule(
-                self._last not in ("nothing", "error"), f"error does not follow {self._last}"
-            )
+            last = self._last
+            self._rule(last not in ("nothing", "error"), f"error does not follow {last}")
             error = self._event.get("error")
-            self._rule(
-                isinstance(error, Mapping) and bool(error.get("message")), "error has a message"
-            )
+            told = isinstance(error, Mapping) and bool(error.get("message"))
+            self._rule(told, "error has a message")
         else:
             self._rule(kind in allowed, f"after {self._last} comes {' or '.join(allowed)}")
             self._snapshot(kind, self._response())
@@ -201,17 +198,14 @@ class _Order:
         still_open = [index for index, item in enumerate(self._items) if item.done is None]
         failed = kind == "response.failed"
         self._rule(failed or not still_open, f"items {still_open} were never closed")
-        said = [
-            (index, item.done) for index, item in enumerate(self._items) if item.done is not None
-        ]
+        said = [(at, item.done) for at, item in enumerate(self._items) if item.done is not None]
         self._rule(failed or len(output) == len(said), "output holds the items that were streamed")
         for index, done in said:
             same = index < len(output) and _visible(output[index]) == _visible(done)
             self._rule(same, f"output[{index}] is the item as it was done")
             if done.get("status") == "incomplete":
-                self._rule(
-                    kind != "response.completed", "an item is incomplete in a completed response"
-                )
+                completed = kind == "response.completed"
+                self._rule(not completed, "an item is incomplete in a completed response")
                 self._rule(index == len(self._items) - 1, "only the last item may be incomplete")
 
     # --- items
@@ -243,14 +237,11 @@ class _Order:
         item = self._event.get("item")
         if not isinstance(item, Mapping):
             self._fail("output_item.added carries an item")
-        index = self._event.get("output_index")
-        self._rule(
-            index == len(self._items), f"output_index counts up: expected {len(self._items)}"
-        )
-        ids = {known.added["id"] for known in self._items}
-        self._rule(
-            bool(item.get("id")) and item["id"] not in ids, "every item has an id of its own"
-        )
+        index, due = self._event.get("output_index"), len(self._items)
+        self._rule(index == due, f"output_index counts up: expected {due}")
+        taken = {known.added["id"] for known in self._items}
+        own = bool(item.get("id")) and item["id"] not in taken
+        self._rule(own, "every item has an id of its own")
         if item.get("type") in ("message", "function_call"):
             self._rule(item.get("status") == "in_progress", "an added item is in_progress")
         match item.get("type"):
