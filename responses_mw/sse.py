@@ -86,7 +86,7 @@ class _Lines:
             return []
         first, *lines = chunk.split(b"\n")
         self._wait(first)
-        lines.insert(0, b"".join(self._pieces) if len(self._pieces) != 1 else first)
+        lines.insert(0, b"".join(self._pieces))
         self._pieces, self._size = [], 0
         self._wait(lines.pop())
         return lines

@@ -1,6 +1,10 @@
 """The stream cutters: whatever the chunking, the same events."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from responses_mw.errors import UpstreamProtocolError
 from responses_mw.sse import NDJSONParser, ServerSentEvent, SSEParser
@@ -32,6 +36,18 @@ def test_events_do_not_depend_on_chunks_or_line_ends(line_end: str, size: int) -
     parser = SSEParser()
     chunks = cut(STREAM.replace("\n", line_end).encode(), size)
     assert [event for chunk in chunks for event in parser.feed(chunk)] == EVENTS
+
+
+@given(
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    cuts=st.lists(st.integers(0, len(STREAM) + 40)),
+)
+def test_events_do_not_depend_on_where_the_chunks_are_cut(line_end: str, cuts: list[int]) -> None:
+    data = STREAM.replace("\n", line_end).encode()
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    parser = SSEParser()
+    found = [e for a, b in pairwise(places) for e in parser.feed(data[a:b])]
+    assert found == EVENTS
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
