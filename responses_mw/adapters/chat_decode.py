@@ -209,8 +209,7 @@ class ChatDecoder:
     def _text(self, deltas: list[Delta], text: str) -> None:
         if not text:
             return
-        if self._pairs is not None:
-            text = self._pairs.join("text", text)
+        text = self._joined("text", text)
         if self._tags is None:
             self._say(deltas, text)
             return
@@ -235,7 +234,7 @@ class ChatDecoder:
     def _reasoning(self, deltas: list[Delta], message: Mapping[str, Any]) -> None:
         for name in self._dialect.reasoning_fields:
             text = message.get(name)
-            if text and isinstance(text, str):  # vLLM has the same in two fields: one is enough
+            if text:  # vLLM sends the same in two fields: one is enough
                 self._think(deltas, self._joined("reasoning", text))
                 return
         details = message.get("reasoning_details")
@@ -280,7 +279,9 @@ class ChatDecoder:
                 else:
                     deltas.append(delta)
 
-    def _joined(self, stream: str, text: str) -> str:
+    def _joined(self, stream: str, text: Any) -> str:
+        if not isinstance(text, str):
+            raise TypeError(f"its {stream} is {type(text).__name__}, not text")
         return text if self._pairs is None else self._pairs.join(stream, text)
 
     # --- the end

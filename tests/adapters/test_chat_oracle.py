@@ -30,7 +30,7 @@ from responses_mw.deltas import (
     UsageReported,
 )
 
-UNREADABLE = {"groq", "mistral", "snowflake", "azure", "openai_chat"}
+UNREADABLE = {"mistral", "snowflake", "azure", "openai_chat"}
 """Vendors some of whose answers the client's own types refuse: lists as content, absent fields."""
 
 LEFT_OUT = {
@@ -46,7 +46,8 @@ REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 def understood_by_client(recording: Recording) -> ChatCompletion | None:
     """None where the vendor's JSON does not satisfy the client's own types."""
-    chunks = [chunk for chunk in chunks_of(recording) if chunk.get("object") or "choices" in chunk]
+    # Groq's tiers are not among those that the client knows.
+    chunks = [{**chunk, "service_tier": None} for chunk in chunks_of(recording)]
     try:
         if not recording.streamed:
             return ChatCompletion.model_validate(chunks[0])
