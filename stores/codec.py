@@ -1,6 +1,5 @@
 """JSON and times as the stores keep them. What cannot be kept exactly is refused here."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,23 +16,12 @@ LARGE = 8192
 
 
 def encode(value: Any, name: str) -> bytes:
-    """Raises StoreError, which says `name` and nothing of the value, if JSON cannot hold it."""
+    """Raises StoreError, which says `name` and nothing of the value, for what is not JSON, holds
+    half a surrogate pair, an integer over 64 bits or more than 254 levels."""
     try:
         return orjson.dumps(value)
     except TypeError as error:
-        return _encode_unusual(value, name, error)
-
-
-def _encode_unusual(value: Any, name: str, cause: TypeError) -> bytes:
-    """What orjson does not write but reads: more than 254 levels. The rest comes back changed."""
-    try:
-        encoded = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-        # One level more, because histories are read with turns inside a list.
-        if orjson.loads(b"[" + encoded + b"]") == [value]:
-            return encoded
-    except (TypeError, ValueError, RecursionError):
-        pass  # the first error says it better
-    raise StoreError(f"{name} cannot be kept as JSON: {cause}") from cause
+        raise StoreError(f"{name} cannot be kept as JSON: {error}") from error
 
 
 def decode(encoded: bytes) -> Any:
@@ -53,7 +41,7 @@ def decode_turns(joined: bytes, *, count: int) -> list[StoredTurn]:
 def _decode_large(encoded: bytes) -> Any:
     try:
         return pydantic_core.from_json(encoded)
-    except ValueError:  # it reads 200 levels, orjson 1024
+    except ValueError:  # it reads 200 levels, orjson writes 254
         return orjson.loads(encoded)
 
 
