@@ -204,7 +204,9 @@ def test_tool_output_may_hold_images() -> None:
 
 
 def test_detail_of_an_image_is_named() -> None:
-    request = encoded(message("user", image("https://example.org/a.png", detail="low")))
+    low = image("https://example.org/a.png", detail="low")
+
+    request = encoded(message("user", low, low))
 
     assert request.dropped == ("input_image.detail",)
 
@@ -226,6 +228,20 @@ def test_native_turn_is_replayed_as_it_came() -> None:
         ("user", [result("toolu_1")]),
     ]
     assert len(state) == 3
+
+
+def test_native_turn_at_the_end_keeps_its_white_space() -> None:
+    span = Span([], NativeTurn(SCOPE, [{"type": "text", "text": "So, \n"}]))
+
+    assert messages(message("user", "go"), span)[-1] == ("assistant", ["So, \n"])
+
+
+def test_late_result_goes_back_to_a_native_call() -> None:
+    span = Span([call("toolu_1")], NativeTurn(SCOPE, [tool_use("toolu_1")]))
+
+    said = messages(message("user", "go"), span, message("user", "hurry"), output("toolu_1"))
+
+    assert said[-1] == ("user", [result("toolu_1"), "hurry"])
 
 
 def test_native_turn_of_another_family_is_built_from_items() -> None:

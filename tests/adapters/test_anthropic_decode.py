@@ -158,6 +158,29 @@ def test_redacted_thinking_is_an_empty_item_with_its_native_form() -> None:
     ]
 
 
+def test_thinking_without_a_signature_is_not_given_back() -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}, "caller": {"type": "x"}}
+    thinking = {"type": "thinking", "thinking": "Hm."}
+
+    found = decoded(START, *block_of(0, thinking), *block_of(1, call), end("tool_use"), STOP)
+
+    assert ItemFinished() in found
+    assert [d.state for d in found if isinstance(d, NativeTurn)] == [[call]]
+
+
+def test_counts_that_are_null_keep_their_value() -> None:
+    usage = {"input_tokens": 5, "cache_read_input_tokens": 7, "output_tokens": 1}
+    nulls = {"input_tokens": None, "cache_read_input_tokens": None, "output_tokens_details": None}
+    start = {"type": "message_start", "message": {**START["message"], "usage": usage}}
+
+    found = decoded(start, {**end("end_turn"), "usage": {**nulls, "output_tokens": 9}}, STOP)
+
+    assert [d for d in found if isinstance(d, UsageReported)] == [
+        UsageReported(12, 1, cached_tokens=7),
+        UsageReported(12, 9, cached_tokens=7),
+    ]
+
+
 def test_call_cut_off_by_the_limit_is_not_in_the_native_turn() -> None:
     thinking = {"type": "thinking", "thinking": "", "signature": "sig"}
     call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
