@@ -44,7 +44,7 @@ STOP_REASONS: dict[str, StopReason] = {
 """Anything else is a plain stop: vendors have many words for it (stop, eos, tool_calls, "")."""
 
 FAILURES = {"error", "abort", "insufficient_system_resource"}
-MALFORMED = (AttributeError, IndexError, KeyError, TypeError)
+MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What reading raises where JSON has another shape than the format says."""
 
 

@@ -550,6 +550,7 @@ def test_half_a_character_in_a_whole_answer_is_replaced():
         b'{"choices": [{"delta": {"tool_calls": {"name": "x"}}}]}',
         b'{"choices": [{"delta": {"tool_calls": [{"index": [], "function": {"name": "x"}}]}}]}',
         b'{"choices": [{"delta": {"annotations": [{"type": "url_citation"}]}}]}',
+        b'{"choices": [{"delta": {"reasoning": "x", "reasoning_details": ["abc"]}}]}',
         b'{"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": "x"}}',
     ],
 )  # fmt: skip
