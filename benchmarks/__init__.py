@@ -1,0 +1,4 @@
+"""What the server costs, as a ratio to a plain pass-through in the same run. See `scripts/bench`.
+
+Nothing in `responses_mw` or `stores` imports this; it talks to them over HTTP, as users do.
+"""

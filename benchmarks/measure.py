@@ -1,0 +1,141 @@
+"""Runs the cases of a workload in turns, and makes figures of what was seen.
+
+The machine may be busy with other things. So a figure is the median of several short runs, and a
+ratio is the median of what each run was beside the pass-through's of the same round.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.cases import PASS_THROUGH, Case, Plan, Workload
+from benchmarks.client import Job, Result
+from benchmarks.processes import Client, Server
+
+_SETTLING_S = 0.05
+"""What a server still does just after its last answer is that answer's, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Of one case in one round. `cpu` in microseconds a request."""
+
+    cpu: float
+    per_second: float
+    result: Result
+    grown: int
+    rss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one case, medians over the rounds. Microseconds, milliseconds, bytes.
+
+    `ratio` is CPU beside the pass-through's, with the least and the most of any round; `to_first`
+    is CPU beside the workload's first stored turn (depth 1).
+    """
+
+    case: str
+    cpu: float
+    ratio: float
+    ratio_range: tuple[float, float]
+    to_first: float | None
+    per_second: float
+    p50: float
+    p99: float
+    first: float
+    rss: int
+    stored: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything that is running. `size` is how many bytes the database has."""
+
+    client: Client
+    through: Server
+    served: Server
+    size: Callable[[], int]
+
+    def workload(self, workload: Workload, plan: Plan) -> Iterator[Figures]:
+        jobs = self._jobs(workload, plan)
+        runs: dict[str, list[Run]] = {name: [] for name in jobs}
+        for _ in range(plan.rounds):
+            for name, (server, job) in jobs.items():
+                runs[name].append(self._run(server, job))
+        first = runs.get(next((case.name for case in workload.cases if case.store), ""))
+        for name, seen in runs.items():
+            yield _figures(name, seen, runs[PASS_THROUGH], first)
+
+    def lasting(self, workload: Workload, case: Case, *, seconds: float) -> Job:
+        """One case for a while, on a server that is warm."""
+        return self._sized(self._asking(workload, case), workload, seconds)
+
+    def _jobs(self, workload: Workload, plan: Plan) -> dict[str, tuple[Server, Job]]:
+        """Each warmed up, and as long as the plan wants it."""
+
+        def through(requests: int) -> Job:
+            return workload.baseline(port=self.through.port, requests=requests)
+
+        jobs = {PASS_THROUGH: (self.through, self._sized(through, workload, plan.seconds))}
+        for case in workload.cases:
+            job = self.lasting(workload, case, seconds=plan.seconds)
+            jobs[case.name] = (self.served, job)
+        return jobs
+
+    def _asking(self, workload: Workload, case: Case) -> Callable[[int], Job]:
+        port = self.served.port
+        seed = workload.seed(case, port=port)
+        start = None if seed is None else self.client.run(seed).last
+        return lambda requests: workload.job(case, port=port, requests=requests, start=start)
+
+    def _sized(self, job: Callable[[int], Job], workload: Workload, seconds: float) -> Job:
+        trial = 4 * workload.concurrency
+        self.client.run(job(trial))
+        rate = trial / self.client.run(job(trial)).seconds
+        return job(max(trial, int(rate * seconds)))
+
+    def _run(self, server: Server, job: Job) -> Run:
+        cpu, size = server.cpu(), self.size()
+        result = self.client.run(job)
+        time.sleep(_SETTLING_S)
+        cpu, size = server.cpu() - cpu, self.size() - size
+        return Run(
+            cpu=cpu / job.requests * 1e6,
+            per_second=job.requests / result.seconds,
+            result=result,
+            grown=size,
+            rss=server.rss(),
+        )
+
+
+def _figures(name: str, seen: list[Run], base: list[Run], first: list[Run] | None) -> Figures:
+    def median(of: Callable[[Run], float]) -> float:
+        return statistics.median(map(of, seen))
+
+    ratios = _ratios(seen, base)
+    requests = sum(len(run.result.latencies) for run in seen)
+    return Figures(
+        case=name,
+        cpu=median(lambda run: run.cpu),
+        ratio=statistics.median(ratios),
+        ratio_range=(min(ratios), max(ratios)),
+        to_first=None if first is None else statistics.median(_ratios(seen, first)),
+        per_second=median(lambda run: run.per_second),
+        p50=median(lambda run: statistics.median(run.result.latencies)),
+        p99=median(lambda run: _percentile(run.result.latencies, 0.99)),
+        first=median(lambda run: statistics.median(run.result.firsts)),
+        rss=seen[-1].rss,
+        stored=sum(run.grown for run in seen) / requests,
+        requests=requests,
+    )
+
+
+def _ratios(seen: list[Run], base: list[Run]) -> list[float]:
+    return [run.cpu / other.cpu for run, other in zip(seen, base, strict=True)]
+
+
+def _percentile(values: list[float], part: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
