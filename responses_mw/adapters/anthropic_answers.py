@@ -23,6 +23,7 @@ _SUBSCHEMA_MAPS = {"$defs", "definitions", "properties"}
 _FORMATS = {
     "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid",
 }  # fmt: skip
+"""Keywords and formats: what the official SDK leaves in a schema that it sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,8 @@ def is_expressible(schema: Mapping[str, Any]) -> bool:
         for key in ("$defs", "definitions")
         for name, entry in schema.get(key, {}).items()
     }
-    return not any(_refers_to(entry, name, defs, set()) for name, entry in defs.items()) and (
-        not _refers_to(schema, "#", defs, set())
-    )
+    named = {"#": schema, **defs}
+    return not any(_refers_to(entry, name, defs, set()) for name, entry in named.items())
 
 
 def _refers_to(value: Any, target: str, defs: Mapping[str, Any], visited: set[str]) -> bool:

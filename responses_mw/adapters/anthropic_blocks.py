@@ -91,11 +91,9 @@ class Block:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _take_rest(self) -> str:
-        return self._take("\ufffd" if self._take_half() else "")
-
-    def _take_half(self) -> str:
+        """What is left of a pair whose other half never came."""
         half, self._half = self._half, ""
-        return half
+        return self._take("\ufffd") if half else ""
 
 
 class TextBlock(Block):
@@ -189,6 +187,8 @@ class ThinkingBlock(Block):
 
 
 class CallBlock(Block):
+    """A function to be called. The arguments may come with the start, and then not again."""
+
     def __init__(self, start: Json, key: int) -> None:
         super().__init__(start)
         self._key = key
@@ -240,6 +240,10 @@ class AnswerBlock(CallBlock):
     @property
     def needs_native(self) -> bool:
         return False
+
+    @property
+    def whole(self) -> bool:
+        return bool(self._pieces)
 
     def opened(self) -> list[Delta]:
         return []

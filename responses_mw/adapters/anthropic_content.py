@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from mimetypes import guess_type
 from typing import Any
 
 import orjson
@@ -70,6 +71,11 @@ class Conversation:
             self._append("user", [_text(_as_system(self.system.pop()["text"]))])
         if self.messages and self.messages[-1]["role"] == "assistant" and not self._ends_native:
             _strip_trailing_space(self.messages[-1]["content"])
+
+    def leave_thinking_out(self) -> None:
+        for message in self.messages:
+            message["content"] = [b for b in message["content"] if b["type"] not in _THINKING]
+        self.messages = _merged([m for m in self.messages if m["content"]])
 
     @property
     def ends_with_prefill(self) -> bool:
@@ -280,7 +286,7 @@ def _document_source(file_data: str, filename: str | None) -> Block:
     if file_data.startswith("data:"):
         media_type, data = _read_data_url(file_data)
     else:
-        media_type, data = _type_of(filename), file_data
+        media_type, data = _type_of(filename, file_data), file_data
     if media_type == "application/pdf":
         return {"type": "base64", "media_type": media_type, "data": data}
     if media_type.startswith("text/") or media_type == "application/json":
@@ -291,10 +297,11 @@ def _document_source(file_data: str, filename: str | None) -> Block:
     )
 
 
-def _type_of(filename: str | None) -> str:
-    from mimetypes import guess_type
-
-    return guess_type(filename or "")[0] or "application/pdf"
+def _type_of(filename: str | None, data: str) -> str:
+    """Content says more than a name: a PDF begins with %PDF. What has no known type may be text."""
+    if data.startswith("JVBER"):
+        return "application/pdf"
+    return guess_type(filename or "")[0] or "text/plain"
 
 
 def _decoded(data: str) -> str:

@@ -75,8 +75,8 @@ class MessagesDecoder:
         try:
             return self._read(event)
         except (KeyError, TypeError, AttributeError) as error:
-            kind = event.get("type") if isinstance(event, dict) else event
-            raise self._broken(f"an event of type {kind!r} is malformed: {error!r}") from error
+            kind = event.get("type") if isinstance(event, dict) else type(event).__name__
+            raise self._broken(f"an event {kind!r} is malformed: {error!r}") from error
 
     def _read(self, event: Json) -> list[Delta]:
         match event["type"]:
@@ -134,7 +134,8 @@ class MessagesDecoder:
         blocks = list(self._blocks.values())
         if self._stop_reason == "pause_turn" or not all(block.faithful for block in blocks):
             return None
-        if blocks and self._stop_reason in _INCOMPLETE and isinstance(blocks[-1], CallBlock):
+        last = blocks[-1] if blocks else None
+        if self._stop_reason in _INCOMPLETE and isinstance(last, CallBlock) and not last.is_text:
             del blocks[-1]  # cut off in the middle of its arguments: nobody will answer it
         blocks = [block for block in blocks if block.whole]
         if not any(block.needs_native for block in blocks):

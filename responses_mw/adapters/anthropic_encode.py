@@ -59,6 +59,9 @@ class _Request:
         tools, choice = self._tools(answer)
         max_tokens = turn.max_output_tokens or self.options.max_tokens or self.rules.max_tokens
         thinking, effort = self._thinking(talk, max_tokens, forced=_is_forced(choice))
+        if self.rules.bound_thinking and "block_binding" not in (thinking or ()):
+            # A mode of thinking that cannot ask for stale blocks to be dropped.
+            talk.leave_thinking_out()
         body: dict[str, Any] = {
             "model": turn.model,
             "max_tokens": max_tokens,

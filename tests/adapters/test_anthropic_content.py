@@ -164,6 +164,7 @@ def test_files_by_data_and_by_address() -> None:
         "media_type": "text/plain",
         "data": "Grüße",
     }
+    assert only_block(file(filename="notes", file_data=text))["source"]["data"] == "Grüße"
     assert only_block(file(file_url="https://example.org/a.pdf"))["source"]["type"] == "url"
 
 
@@ -185,6 +186,7 @@ def test_file_of_the_provider_is_named_with_its_beta() -> None:
         image(None, file_id="file-openai"),
         file(filename="a.xlsx", file_data="AA=="),
         file(filename="a.txt", file_data="not base64!"),
+        file(file_data="/////w=="),
         {"type": "input_audio", "input_audio": {}},
     ],
 )

@@ -339,6 +339,21 @@ def test_answer_tool_is_read_as_the_text_of_the_answer() -> None:
     ]
 
 
+def test_answer_cut_off_by_the_limit_is_given_back_as_far_as_it_went() -> None:
+    thinking = {"type": "thinking", "thinking": "", "signature": "sig"}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "city", "input": {}}
+    cut_off = {"type": "input_json_delta", "partial_json": '{"name":"Bo'}
+
+    found = decoded(
+        START, *block_of(0, thinking), *block_of(1, call, cut_off), end("max_tokens"), STOP,
+        turn=EMULATED,
+    )  # fmt: skip
+
+    assert [d.state for d in found if isinstance(d, NativeTurn)] == [
+        [thinking, {"type": "text", "text": '{"name":"Bo'}]
+    ]
+
+
 def test_answer_tool_of_a_whole_answer_is_read_as_the_same_text() -> None:
     call = {"type": "tool_use", "id": "toolu_1", "name": "city", "input": {"name": "Bonn"}}
     message = {**START["message"], "content": [call], "stop_reason": "tool_use"}

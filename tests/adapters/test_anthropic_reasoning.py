@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
-from messages_turns import call, encoded, function, message, output
+from messages_turns import call, encoded, function, message, output, tool_use
 
 from responses_mw.adapters.anthropic_answers import JSON_ONLY, constrained, is_expressible
 from responses_mw.adapters.anthropic_encode import BINDING_BETA
+from responses_mw.deltas import NativeTurn
 from responses_mw.errors import UnsupportedByProvider
+from responses_mw.turn import Span
 
 # --- thinking
 
@@ -96,6 +98,21 @@ def test_bound_thinking_is_dropped_by_the_api_where_the_prefix_changed() -> None
         "block_binding": {"prefix_mismatch_behavior": "drop_block"},
     }
     assert request.headers["anthropic-beta"] == BINDING_BETA
+
+
+def test_bound_thinking_is_left_out_where_the_api_cannot_be_asked_to() -> None:
+    thinking = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
+    scope = "anthropic:claude-sonnet-5-5"
+    span = Span([call("a")], NativeTurn(scope, [thinking, tool_use("a")]))
+    loop = [message("user", "go"), span, output("a")]
+
+    kept, left_out = (
+        encoded(*loop, model="claude-sonnet-5-5", reasoning_effort=effort).body["messages"][1]
+        for effort in ("low", "none")
+    )
+
+    assert kept["content"] == [thinking, tool_use("a")]
+    assert left_out["content"] == [tool_use("a")]
 
 
 # --- tools
