@@ -37,8 +37,11 @@ class Decoder(Protocol):
 class Adapter(Protocol):
     """One wire format. Decoding takes the turn it answers: emulations and scopes depend on it."""
 
-    name: str
-    framing: Framing
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def framing(self) -> Framing: ...
 
     def scope(self, turn: Turn) -> str:
         """Names what a native turn may be replayed to: adapter, model family, and more where it
