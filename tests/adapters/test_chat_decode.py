@@ -184,6 +184,8 @@ def test_log_probabilities_without_text_wait_for_the_text():
     deltas = decode_chunks(CHAT, half, chunk(content="x"), STOP)
     (text,) = of(TextDelta, deltas)
     assert [token["bytes"] for token in text.logprobs] == [[240]]
+    deltas = decode_chunks(CHAT, chunk(content="x"), half, STOP)
+    assert [len(text.logprobs) for text in of(TextDelta, deltas)] == [0, 1]
 
 
 # --- annotations
@@ -332,6 +334,16 @@ def test_signed_reasoning_comes_back_as_it_was_said():
         ],
     }
     assert deltas.index(native) < deltas.index(Stopped("stop"))
+
+
+def test_reasoning_details_with_ids_of_their_own_stay_apart():
+    details = [
+        {"type": "reasoning.summary", "index": 0, "id": id, "summary": id, "format": None}
+        for id in ("a", "b")
+    ]
+    pieces = [chunk(reasoning_details=[detail]) for detail in details]
+    (native,) = of(NativeTurn, decode_chunks(CHAT, *pieces, STOP))
+    assert native.state["reasoning_details"] == details
 
 
 def test_a_signature_on_a_call_is_kept_with_the_call():
@@ -535,6 +547,12 @@ def test_a_character_split_within_arguments_is_joined():
     assert calls_in(deltas) == [("c1", "look", "\N{GRINNING FACE}")]
 
 
+def test_half_a_character_at_the_end_of_arguments_is_replaced():
+    piece = rb'{"index":0,"id":"c1","function":{"name":"look","arguments":"a\ud83d"}}'
+    body = b'data: {"choices":[{"delta":{"tool_calls":[' + piece + b"]}}]}\n\ndata: [DONE]\n\n"
+    assert calls_in(decode_stream(CHAT, body)) == [("c1", "look", "a\ufffd")]
+
+
 def test_half_a_character_in_a_whole_answer_is_replaced():
     body = rb'{"choices":[{"index":0,"message":{"content":"a\ud83d"}}]}'
     assert text_of(list(CHAT.decode(body, TURN))) == "a\ufffd"
@@ -545,7 +563,8 @@ def test_half_a_character_in_a_whole_answer_is_replaced():
     [
         b"{", b"nonsense", b"[" * 100_000, b"null", b"7", b'"text"', b"[]", b'{"choices": 7}',
         b'{"choices": [null]}', b'{"choices": [{"delta": "text"}]}', b'{"choices": [[]]}',
-        b'{"choices": [{"delta": {"content": 7}}]}', b'{"choices": [{"delta": {"content": {}}}]}'
+        b'{"choices": [{"delta": {"content": 7}}]}',
+        b'{"choices": [{"delta": {"content": {"a": 1}}}]}',
         b'{"choices": [{"delta": {"tool_calls": [7]}}]}', b"\xff\xfe",
         b'{"choices": [{"delta": {"tool_calls": {"name": "x"}}}]}',
         b'{"choices": [{"delta": {"tool_calls": [{"index": [], "function": {"name": "x"}}]}}]}',
@@ -557,6 +576,18 @@ def test_half_a_character_in_a_whole_answer_is_replaced():
 def test_what_is_no_chat_completion_is_the_upstreams_mistake(data):
     with pytest.raises(UpstreamProtocolError):
         decode_stream(CHAT, b"data: " + data + b"\n\ndata: [DONE]\n\n")
+
+
+def test_a_whole_answer_of_another_form_is_the_upstreams_mistake():
+    for body in (b"{}", b'{"choices": []}', b'{"choices": 7}', b'{"choices": [7]}'):
+        with pytest.raises(UpstreamProtocolError):
+            CHAT.decode(body, TURN)
+
+
+def test_usage_of_another_form_is_found_out_at_the_end_of_the_bytes_too():
+    last = {**STOP, "usage": {"prompt_tokens": "many"}}
+    with pytest.raises(UpstreamProtocolError, match="form"):
+        decode_chunks(CHAT, last, done=False)
 
 
 JSON = st.recursive(

@@ -344,6 +344,14 @@ def test_reasoning_between_parallel_calls_does_not_part_them():
     assert len(sent[0]["tool_calls"]) == 2
 
 
+def test_reasoning_after_words_belongs_to_what_follows():
+    sent = messages(DEEPSEEK, message("assistant", "a"), thought("t"), message("assistant", "b"))
+    assert [(found["content"], found.get("reasoning_content")) for found in sent] == [
+        ("a", None),
+        ("b", "t"),
+    ]
+
+
 def test_reasoning_that_led_nowhere_is_not_sent():
     sent = messages(DEEPSEEK, thought("a"), message("user", "Hi"), message("assistant", "b"))
     assert [found["role"] for found in sent] == ["user", "assistant"]
