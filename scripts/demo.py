@@ -1,7 +1,7 @@
 """Serves the local model over SQLite and holds three turns with it through the official client.
 
-The third turn can only be answered from the first, and the request for it names nothing but the second's
-id: whatever the model saw of the first, the server rebuilt from its store.
+The third turn can only be answered from the first, and the request for it names nothing but the
+second's id: whatever the model saw of the first, the server rebuilt from its store.
 """
 
 import contextlib
@@ -47,6 +47,7 @@ def serving(folder: Path, turns: Path) -> Iterator[tuple[str, str]]:
     config.write_text(CONFIG)
     here = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": here, "RESPONSES_MW_DEMO_TURNS": str(turns)}
+    environment.pop("RESPONSES_MW_MASTER_KEY", None)
     command = [BIN / "responses-mw", "serve", "--config", config, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         try:
