@@ -158,7 +158,20 @@ class _Writer:
         if not isinstance(output, str):
             output = self._output_text(output, item["call_id"])
         call_id = self._wire_id(item["call_id"])
-        self._append({"role": "tool", "tool_call_id": call_id, "content": output})
+        message = {"role": "tool", "tool_call_id": call_id, "content": output}
+        self._messages.insert(self._place_after_call(call_id), message)
+
+    def _place_after_call(self, call_id: str) -> int:
+        """Outputs have to follow their call at once; clients may have said something in between."""
+        end = len(self._messages)
+        for index in range(end - 1, -1, -1):
+            calls = self._messages[index].get("tool_calls") or ()
+            if any(call["id"] == call_id for call in calls):
+                place = index + 1
+                while place < end and self._messages[place]["role"] == "tool":
+                    place += 1
+                return place
+        return end
 
     def _output_text(self, parts: Iterable[Part], call_id: str) -> str:
         """A tool message takes text only: the rest follows as the user's, after the last one."""

@@ -233,6 +233,13 @@ def test_words_after_a_call_do_not_part_it_from_its_output():
     ]
 
 
+def test_outputs_follow_their_calls_whatever_was_said_in_between():
+    items = [call("1"), call("2"), message("user", "Hurry"), output("1", "x"), output("2", "y")]
+    sent = messages(GENERIC, *items)
+    assert [found["role"] for found in sent] == ["assistant", "tool", "tool", "user"]
+    assert [found["content"] for found in sent[1:3]] == ["x", "y"]
+
+
 def test_two_messages_of_the_assistant_stay_two():
     items = [message("assistant", "a"), message("assistant", "b")]
     assert [found["content"] for found in messages(GENERIC, *items)] == ["a", "b"]
