@@ -140,9 +140,13 @@ class PostgresStore(SessionStore):
         rows = await self._fetch_owned(sql.HISTORY, id, owner)
         if not rows:
             return None
-        rows.sort(key=itemgetter("upto"))
-        joined = b"[[%b]]" % b"],[".join([row["turns"] for row in rows])
-        return History(rows[0]["status"], decode_turns(joined, count=rows[-1]["upto"] + 1))
+        rows.sort(key=itemgetter("depth"))
+        parts: list[bytes] = []
+        for _, input, output, scope, native, _ in rows:
+            state = b"null" if scope is None else b"[%b,%b]" % (encode(scope, "scope"), native)
+            parts += (input, output or b"[]", state)
+        turns = decode_turns(b"[%b]" % b",".join(parts), count=len(rows))
+        return History(rows[-1]["status"], turns)
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         rows = await self._fetch_owned(sql.GET, id, owner)

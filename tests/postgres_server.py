@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -61,10 +62,19 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture
 def postgres_dsn(postgres_server: str) -> Iterator[str]:
     """The URL of a database of its own, empty; it is dropped after the test."""
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def new_database(server: str, *, template: str = "template1") -> Iterator[str]:
+    """The URL of a copy of the database `template`, dropped at the end."""
     name = f"rmw_{uuid.uuid4().hex}"
-    execute(postgres_server, f"CREATE DATABASE {name}")
-    yield urlunsplit(urlsplit(postgres_server)._replace(path=f"/{name}"))
-    execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def execute(url: str, statement: str, *arguments: Any) -> list[Any]:

@@ -1,12 +1,15 @@
 """PostgresStore on a real server: the conformance suite, and what only a server can do to it."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from postgres_server import postgres_dsn, postgres_server  # noqa: F401 -- fixtures
+from postgres_server import new_database, postgres_dsn, postgres_server  # noqa: F401 -- fixtures
 
 from stores.base import SessionStore
 from stores.postgres import PostgresStore
@@ -15,16 +18,37 @@ from stores.testing import Budget, SessionStoreConformance
 KEPT = "SELECT convert_from(t.input || coalesce(t.output, ''), 'UTF8') AS content FROM rmw_turn t"
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres_server: str) -> Iterator[str]:  # noqa: F811
+    """The name of a database with the schema and nothing in it, to copy."""
+
+    async def migrate(url: str) -> None:
+        async with PostgresStore(url):
+            pass
+
+    with new_database(postgres_server) as url:
+        thread = threading.Thread(target=lambda: asyncio.run(migrate(url)))
+        thread.start()
+        thread.join()
+        yield urlsplit(url).path[1:]
+
+
 @pytest.fixture
-async def store(postgres_dsn: str) -> AsyncIterator[PostgresStore]:  # noqa: F811
-    async with PostgresStore(postgres_dsn) as store:
+def dsn(postgres_server: str, migrated: str) -> Iterator[str]:  # noqa: F811
+    with new_database(postgres_server, template=migrated) as url:
+        yield url
+
+
+@pytest.fixture
+async def store(dsn: str) -> AsyncIterator[PostgresStore]:
+    async with PostgresStore(dsn) as store:
         yield store
 
 
 class TestPostgresStore(SessionStoreConformance):
     @pytest.fixture
-    def store(self, store: PostgresStore, postgres_dsn: str) -> PostgresStore:  # noqa: F811
-        self.dsn = postgres_dsn
+    def store(self, store: PostgresStore, dsn: str) -> PostgresStore:
+        self.dsn = dsn
         return store
 
     def beside(self, store: SessionStore) -> PostgresStore:
