@@ -6,7 +6,7 @@ to the decoder. Foreign exceptions become the tree in `errors.py` here.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,11 @@ from responses_mw.turn import Turn
 
 if TYPE_CHECKING:
     import aiohttp
+
+Auth = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Mapping[str, str]]]
+"""Credentials that change: `await auth(method, url, headers, body)` gives the headers to add. Asked
+before every attempt, with the URL, the header names (lower case) and the body as they will be sent.
+Raises an UpstreamError if there are no credentials to be had."""
 
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -38,7 +43,7 @@ class Timeouts:
 class HTTPProvider:
     """An adapter at an address: answers turns over HTTP. Connections are pooled per event loop.
 
-    `headers` carry the credentials; they are in no message and no repr.
+    `headers` carry the credentials, or `auth` makes them; they are in no message and no repr.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class HTTPProvider:
         *,
         base_url: str,
         headers: Mapping[str, str] | None = None,
+        auth: Auth | None = None,
         timeouts: Timeouts | None = None,
         name: str | None = None,
         stream: bool | None = None,
@@ -60,6 +66,7 @@ class HTTPProvider:
             "user-agent": "responses-mw",
             **(headers or {}),
         }
+        self._auth = auth
         self._timeouts = timeouts or Timeouts()
         self._stream = stream
         self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
@@ -100,19 +107,8 @@ class HTTPProvider:
     # --- asking
 
     async def _send(self, request: UpstreamRequest) -> httpx.Response:
-        headers = {**self._headers, **request.headers}
-        url = self.base_url + request.path
-        body = orjson.dumps(request.body)
         for attempt in range(self._timeouts.connect_retries + 1):
-            http_request = httpx.Request(
-                "POST",
-                url,
-                content=body,
-                headers=headers,
-                extensions={
-                    "timeout": {"connect": self._timeouts.connect, "read": self._timeouts.read}
-                },
-            )
+            http_request = await self._request(request)
             try:
                 with self._translated():
                     return await self._client().send(http_request, stream=True)
@@ -121,6 +117,22 @@ class HTTPProvider:
                     raise
                 await asyncio.sleep(0.05 * 4**attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    async def _request(self, request: UpstreamRequest) -> httpx.Request:
+        timeout = {"connect": self._timeouts.connect, "read": self._timeouts.read}
+        with self._translated():
+            made = httpx.Request(
+                "POST",
+                self.base_url + request.path,
+                content=orjson.dumps(request.body),
+                headers={**self._headers, **request.headers},
+                extensions={"timeout": timeout},
+            )
+        if self._auth is not None:
+            made.headers.update(
+                await self._auth(made.method, str(made.url), dict(made.headers), made.content)
+            )
+        return made
 
     def _client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()

@@ -311,3 +311,44 @@ async def test_credentials_are_in_no_message_and_no_repr(ask: Asking) -> None:
     with pytest.raises(UpstreamUnavailable) as caught:
         await ask("http://127.0.0.1:1")
     assert "sk-x" not in str(caught.value)
+
+
+async def test_credentials_that_change_are_asked_for_with_what_will_be_sent(
+    providers: list[HTTPProvider],
+) -> None:
+    asked: list[tuple[str, str, Mapping[str, str], bytes]] = []
+
+    async def sign(
+        method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, str]:
+        asked.append((method, url, headers, body))
+        return {"authorization": f"Signed {len(asked)}"}
+
+    async with upstream(three_words) as server:
+        provider = HTTPProvider(
+            Words(), base_url=server.url, headers={"Authorization": "none yet"}, auth=sign
+        )
+        providers.append(provider)
+        for _ in range(2):
+            assert len([delta async for delta in provider.stream(ASK)]) == 5
+    first, second = server.exchanges
+    assert first.headers["authorization"] == "Signed 1"
+    assert second.headers["authorization"] == "Signed 2"
+    method, url, headers, body = asked[0]
+    assert (method, url, body) == ("POST", f"{server.url}/say", first.body)
+    assert headers["host"] == first.headers["host"]
+    assert headers["x-extra"] == "1"
+
+
+async def test_an_upstream_without_credentials_is_not_asked(
+    providers: list[HTTPProvider],
+) -> None:
+    async def refuse(*request: object) -> Mapping[str, str]:
+        raise UpstreamUnavailable("no token to be had", provider="words")
+
+    async with upstream(three_words) as server:
+        provider = HTTPProvider(Words(), base_url=server.url, auth=refuse)
+        providers.append(provider)
+        with pytest.raises(UpstreamUnavailable, match="no token"):
+            await anext(provider.stream(ASK))
+    assert server.exchanges == []

@@ -3,7 +3,7 @@ requests."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError
@@ -60,4 +60,16 @@ class Adapter(Protocol):
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """An HTTP error of the upstream, translated. Header names are lower case."""
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """What an adapter also has if its upstream counts the input tokens of a turn without answering
+    it."""
+
+    def count(self, turn: Turn) -> UpstreamRequest: ...
+
+    def counted(self, body: bytes) -> int:
+        """Raises UpstreamProtocolError if the answer says no number."""
         ...
