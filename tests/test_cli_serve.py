@@ -50,7 +50,9 @@ def test_it_announces_data_models_key_and_address(guarded: Server) -> None:
     assert guarded.url.startswith("http://127.0.0.1:")
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/responses", "/v1/models", "/v1/no/such/path"])
+@pytest.mark.parametrize(
+    "path", ["/v1/responses", "/responses", "/v1/models", "/v1/models/health/live", "/v1/nothing"]
+)
 @pytest.mark.parametrize(
     "authorization", [None, "Bearer wrong", f"Bearer {KEY}x", "Bearer", f"Basic {KEY}", KEY]
 )

@@ -6,8 +6,9 @@ import sys
 def main() -> None:
     try:
         from responses_mw.cli import commands
+
+        commands.run()
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "uvicorn"):
             raise
         sys.exit(f"responses-mw: {error.name} is missing: pip install 'responses-mw[server]'")
-    commands.run()

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from responses_mw.errors import InvalidRequest, ResponsesError, Unauthorized
 from responses_mw.routes import json_response
 
-OPEN_PATHS = ("/health/live", "/health/ready")
+OPEN_PATHS = {f"{root}/health/{question}" for root in ("", "/v1") for question in ("live", "ready")}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -31,15 +31,17 @@ class Gate:
         self._digest = None if key is None else _digest(key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].endswith(OPEN_PATHS):
+        error = None
+        if scope["type"] != "lifespan" and scope["path"] not in OPEN_PATHS:
             error = self._refusal(Headers(scope=scope))
-            if error is not None:
-                response = json_response(
-                    error.envelope(), status=error.status, headers=error.headers
-                )
-                await response(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if error is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            response = json_response(error.envelope(), status=error.status, headers=error.headers)
+            await response(scope, receive, send)
+        else:
+            # Before it is accepted, closing a WebSocket is a 403 to its client.
+            await send({"type": "websocket.close", "code": 1008, "reason": error.message})
 
     def _refusal(self, headers: Headers) -> ResponsesError | None:
         if self._digest is None:
