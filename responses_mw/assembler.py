@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, assert_never
 
+from responses_mw import cuts
 from responses_mw.deltas import (
     AnnotationAdded,
     Delta,
@@ -63,6 +64,7 @@ class ResponseAssembler:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._envelope = dict(response)
+        self._queued = False
         self._callable_tools = callable_tools
         self._raw_reasoning: RawReasoning | None = raw_reasoning
         self._seal = seal
@@ -74,6 +76,7 @@ class ResponseAssembler:
         self._calls: dict[str | int, OpenCall] = {}
         self._stopped: Stopped | None = None
         self._terminal = False
+        self._cuts = cuts.CutList()
         self.native: NativeTurn | None = None
         self.info = UpstreamInfo()
         self.usage: UsageReported | None = None
@@ -97,12 +100,22 @@ class ResponseAssembler:
         return [item.snapshot() for item in self._items]
 
     @property
+    def cuts(self) -> dict[str, Any]:
+        """How the events so far can be made again from `output` (see `replay`)."""
+        return {
+            "queued": self._queued,
+            "raw": self._raw_reasoning,
+            "groups": self._cuts.groups,
+        }
+
+    @property
     def response(self) -> dict[str, Any]:
         """A valid snapshot between any two calls."""
         return {**self._envelope, "output": self.output}
 
     def start(self, status: str = "in_progress") -> list[Event]:
         """`queued` puts that event between the other two."""
+        self._queued = status == "queued"
         kinds = ["created", "in_progress"]
         if status == "queued":
             kinds.insert(1, "queued")
@@ -114,21 +127,26 @@ class ResponseAssembler:
             case TextDelta(text, logprobs):
                 return self._stamp(self._text(_unicode(text), logprobs))
             case ToolCallDelta(key, arguments):
-                return self._stamp(self._call(key).argue(_unicode(arguments)))
+                call = self._call(key)
+                self._cuts.add(cuts.ARGUMENTS, call.output_index, len(arguments))
+                return self._stamp(call.argue(_unicode(arguments)))
             case ReasoningDelta(text, raw):
-                opening, item = self._reasoning()
-                return self._stamp([*opening, *item.think(_unicode(text), raw=raw)])
+                return self._stamp(self._think(_unicode(text), raw=raw))
             case RefusalDelta(text):
                 opening, message = self._message()
+                self._cuts.add(cuts.REFUSAL, message.output_index, len(text))
                 return self._stamp([*opening, *message.refusal(_unicode(text))])
             case AnnotationAdded(annotation):
                 opening, message = self._message()
+                self._cuts.add(cuts.ANNOTATION, message.output_index)
                 return self._stamp([*opening, *message.annotate(annotation)])
             case MessageStarted(phase):
+                self._cuts.add(cuts.STARTED, len(self._items))
                 return self._stamp([*self._close_all(), *self._message(phase)[0]])
             case ToolCallStarted():
                 return self._stamp(self._start_call(delta))
             case OutputItem(item):
+                self._cuts.add(cuts.WHOLE, len(self._items))
                 return self._stamp([*self._close_all(), *self._whole_item(dict(item))])
             case _:
                 self._note(delta)
@@ -179,22 +197,38 @@ class ResponseAssembler:
             "sequence_number": sequence,
         }
 
-    def cancel(self) -> None:
-        """The response ends without an event: the protocol has none for it."""
-        self._close_all(incomplete=True)
+    def cancel(self) -> list[Event]:
+        """Ends without a terminal event: the protocol has none for it."""
         self._terminal = True
+        events = self._close_all(incomplete=True)
         self._envelope.update(status="cancelled", usage=self._usage())
+        return self._stamp(events)
 
     # --- items
 
     def _text(self, text: str, logprobs: Sequence[Any]) -> list[Event]:
         message = self._open
-        if isinstance(message, OpenMessage) and not message.finished and not self._calls:
-            return message.text(text, logprobs)
-        if not text:
-            return []
-        opening, message = self._message()
-        return [*opening, *message.text(text, logprobs)]
+        opening: list[Event] = []
+        if not isinstance(message, OpenMessage) or message.finished or self._calls:
+            if not text:
+                return []
+            opening, message = self._message()
+        if logprobs:
+            self._cuts.add(cuts.LOGPROBS, message.output_index, len(text), len(logprobs))
+        else:
+            self._cuts.add(cuts.TEXT, message.output_index, len(text))
+        said = message.text(text, logprobs)
+        return [*opening, *said] if opening else said
+
+    def _think(self, text: str, *, raw: bool) -> list[Event]:
+        opening, item = self._reasoning()
+        said = item.think(text, raw=raw)
+        if opening and not said:
+            self._cuts.add(cuts.SUMMARY, item.output_index, 0)
+        elif said:
+            kind = cuts.CONTENT if raw and self._raw_reasoning is not None else cuts.SUMMARY
+            self._cuts.add(kind, item.output_index, len(text))
+        return [*opening, *said]
 
     def _message(self, phase: str | None = None) -> tuple[list[Event], OpenMessage]:
         if isinstance(self._open, OpenMessage) and not self._open.finished and not self._calls:
@@ -226,6 +260,7 @@ class ResponseAssembler:
             )
         events = [*self._close_open(), *self._close_finished_calls()]
         index = len(self._items)
+        self._cuts.add(cuts.CALL, index)
         call_id = delta.call_id
         if not call_id or len(call_id) > _MAX_CALL_ID:
             call_id = f"call_{random_part(self._envelope['id'])}_{index}"
@@ -248,6 +283,7 @@ class ResponseAssembler:
         item = self._open if key is None else self._call(key)
         if item is None:
             return
+        self._cuts.add(cuts.FINISHED, item.output_index)
         item.finished = True
         if isinstance(item, OpenReasoning) and self._seal is not None and native is not None:
             item.encrypted_content = self._seal(native, [item.snapshot()])

@@ -26,6 +26,7 @@ from responses_mw.deltas import (
 )
 from responses_mw.envelope import response_body
 from responses_mw.errors import UpstreamProtocolError, UpstreamTimeout
+from responses_mw.replay import replay
 from responses_mw.schema import CreateRequest
 from responses_mw.testing import check_event_order
 
@@ -316,3 +317,49 @@ def test_any_deltas_at_all_end_in_one_legal_stream(
     except UpstreamProtocolError as error:
         events += it.fail(error)
     check_event_order(orjson.loads(orjson.dumps(events)))
+
+
+@given(
+    deltas=DELTAS,
+    raw=st.sampled_from([None, "openai", "openresponses"]),
+    sealed=st.booleans(),
+    queued=st.booleans(),
+    end=st.sampled_from(["finish", "fail", "cancel", "run"]),
+)
+def test_any_stream_can_be_told_again(
+    deltas: list[Delta], raw: Any, sealed: bool, queued: bool, end: str
+) -> None:
+    it = assembler(raw_reasoning=raw, seal=seal if sealed else None)
+    events = it.start("queued" if queued else "in_progress")
+    try:
+        for delta in deltas:
+            events += it.feed(delta)
+        if end == "finish":
+            events += it.finish()
+        elif end == "cancel":
+            events += it.cancel()
+        elif end == "fail":
+            raise UpstreamProtocolError("it broke")
+    except UpstreamProtocolError as error:
+        events += it.fail(error)
+    stored = orjson.loads(orjson.dumps([it.envelope, it.output, it.cuts]))
+    told = replay(*stored)
+    assert orjson.loads(orjson.dumps(told)) == orjson.loads(orjson.dumps(events))
+
+
+def test_an_answer_that_was_never_streamed_can_be_told_as_a_stream() -> None:
+    _, response = assemble(
+        ReasoningDelta("hmm"),
+        TextDelta("See", [{"token": "See", "logprob": -1.0, "bytes": [], "top_logprobs": []}]),
+        AnnotationAdded(CITATION),
+        RefusalDelta("no"),
+        ToolCallStarted("a", "f", "call_a"),
+        ToolCallDelta("a", "{}"),
+        OutputItem({"type": "web_search_call"}),
+        UsageReported(1, 1),
+        Stopped(),
+    )
+    body = {key: value for key, value in response.items() if key != "output"}
+    events = replay(body, response["output"], None)
+    check_event_order(events)
+    assert events[-1]["response"] == response

@@ -1,0 +1,176 @@
+"""How an answer came in pieces, kept small: with its output, the deltas can be told again.
+
+A cut list has one group for each run of like deltas: `[kind, output_index, lengths...]`, so that a
+thousand deltas cost a thousand small numbers. The words themselves stand in the output only.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from responses_mw.deltas import (
+    AnnotationAdded,
+    Delta,
+    ItemFinished,
+    MessageStarted,
+    OutputItem,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+)
+from responses_mw.output_items import Item
+
+Group = list[int]
+
+TEXT, LOGPROBS, REFUSAL, SUMMARY, CONTENT, ANNOTATION, STARTED, CALL, ARGUMENTS, WHOLE, FINISHED = (
+    range(11)
+)
+
+
+class CutList:
+    """Written by the assembler while it works; `groups` is JSON."""
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+
+    def add(self, kind: int, index: int, *lengths: int) -> None:
+        """Lengths join the last group if it is of the same kind and item."""
+        last = self.groups[-1] if self.groups else None
+        if lengths and last is not None and last[0] == kind and last[1] == index:
+            last.extend(lengths)
+        else:
+            self.groups.append([kind, index, *lengths])
+
+
+def whole(output: Sequence[Item]) -> list[Group]:
+    """The cuts of an answer that came in one piece."""
+    cuts = CutList()
+    for index, item in enumerate(output):
+        match item["type"]:
+            case "message":
+                cuts.add(STARTED, index)
+                for part in item["content"]:
+                    _whole_part(cuts, index, part)
+            case "reasoning":
+                cuts.add(SUMMARY, index, 0)
+                for part in item["summary"]:
+                    cuts.add(SUMMARY, index, len(part["text"]))
+                for part in item.get("content", ()):
+                    cuts.add(CONTENT, index, len(part["text"]))
+            case "function_call":
+                cuts.add(CALL, index)
+                cuts.add(ARGUMENTS, index, len(item["arguments"]))
+            case _:
+                cuts.add(WHOLE, index)
+        cuts.add(FINISHED, index)
+    return cuts.groups
+
+
+def _whole_part(cuts: CutList, index: int, part: dict[str, Any]) -> None:
+    if part["type"] == "refusal":
+        cuts.add(REFUSAL, index, len(part["refusal"]))
+        return
+    if part.get("logprobs"):
+        cuts.add(LOGPROBS, index, len(part["text"]), len(part["logprobs"]))
+    else:
+        cuts.add(TEXT, index, len(part["text"]))
+    for _ in part.get("annotations", ()):
+        cuts.add(ANNOTATION, index)
+
+
+def deltas(output: Sequence[Item], groups: Sequence[Group]) -> Iterator[Delta]:
+    """The answer again, in the pieces it came in. Calls are keyed by their output index."""
+    readers: dict[int, _Reader] = {}
+    for kind, index, *lengths in groups:
+        reader = readers.setdefault(index, _Reader(output[index]))
+        yield from reader.read(kind, index, lengths)
+    for index in range(len(readers), len(output)):
+        # What hangs on no delta: the reasoning item that carries a seal at the end of a turn.
+        if output[index]["type"] == "reasoning":
+            yield ReasoningDelta("")
+
+
+class _Reader:
+    """Reads one item from its beginning, piece by piece."""
+
+    def __init__(self, item: Item) -> None:
+        self._item = item
+        self._parts: dict[str, int] = {}
+        self._last_list = ""
+        self._offset = 0
+        self._logprob = 0
+        self._annotation = 0
+
+    def read(self, kind: int, index: int, lengths: list[int]) -> Iterator[Delta]:
+        if kind in _TEXTS:
+            yield from self._texts(kind, lengths)
+        elif kind == ARGUMENTS:
+            for piece in self._pieces(self._item["arguments"], lengths):
+                yield ToolCallDelta(index, piece)
+        elif kind == ANNOTATION:
+            part = self._part("content", "output_text")
+            yield AnnotationAdded(part["annotations"][self._annotation])
+            self._annotation += 1
+        elif kind == FINISHED:
+            yield ItemFinished(index if self._item["type"] == "function_call" else None)
+        else:
+            yield self._opened(kind, index)
+
+    def _opened(self, kind: int, index: int) -> Delta:
+        if kind == STARTED:
+            return MessageStarted(self._item.get("phase"))
+        if kind == CALL:
+            return ToolCallStarted(index, self._item["name"], self._item["call_id"])
+        return OutputItem(self._item)
+
+    def _texts(self, kind: int, lengths: list[int]) -> Iterator[Delta]:
+        list_name, type = _TEXTS[kind]
+        if kind == LOGPROBS:
+            part = self._part(list_name, type)
+            for piece, count in zip(
+                self._pieces(part["text"], lengths[::2]), lengths[1::2], strict=True
+            ):
+                logprobs = part["logprobs"][self._logprob : self._logprob + count]
+                self._logprob += count
+                yield TextDelta(piece, logprobs)
+            return
+        if kind in (SUMMARY, CONTENT) and not self._parts and lengths[0] == 0:
+            # Thinking that began without a word: there is no part yet.
+            yield ReasoningDelta("")
+            lengths = lengths[1:]
+            if not lengths:
+                return
+        part = self._part(list_name, type)
+        for piece in self._pieces(part["refusal" if kind == REFUSAL else "text"], lengths):
+            if kind == TEXT:
+                yield TextDelta(piece)
+            elif kind == REFUSAL:
+                yield RefusalDelta(piece)
+            else:
+                yield ReasoningDelta(piece, raw=kind == CONTENT)
+
+    def _pieces(self, text: str, lengths: Sequence[int]) -> Iterator[str]:
+        for length in lengths:
+            yield text[self._offset : self._offset + length]
+            self._offset += length
+
+    def _part(self, list_name: str, type: str) -> dict[str, Any]:
+        """The part being read; another type of text begins the next part of that type."""
+        parts: list[dict[str, Any]] = self._item[list_name]
+        at = self._parts.get(list_name, -1)
+        if at < 0 or self._last_list != list_name or parts[at]["type"] != type:
+            at = next(n for n in range(at + 1, len(parts)) if parts[n]["type"] == type)
+            self._parts[list_name] = at
+            self._last_list = list_name
+            self._offset = self._logprob = self._annotation = 0
+        return parts[at]
+
+
+_TEXTS = {
+    TEXT: ("content", "output_text"),
+    LOGPROBS: ("content", "output_text"),
+    REFUSAL: ("content", "refusal"),
+    SUMMARY: ("summary", "summary_text"),
+    CONTENT: ("content", "reasoning_text"),
+}
