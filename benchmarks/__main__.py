@@ -5,7 +5,7 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -13,8 +13,8 @@ import orjson
 from benchmarks import profiling, report
 from benchmarks.cases import WORKLOADS, Case, Workload, configuration, plan
 from benchmarks.databases import STORES, database
-from benchmarks.measure import Bench, Figures
-from benchmarks.processes import Server, client, python, server
+from benchmarks.measure import Bench, Figures, Stored
+from benchmarks.processes import ROOT, Server, client, python, server
 from benchmarks.wire import BrokenRun
 
 
@@ -40,6 +40,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--store", action="append", choices=STORES, help="default: sqlite")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
     parser.add_argument(
+        "--against", metavar="DIR", type=Path, help="another checkout to run beside this one"
+    )
+    parser.add_argument(
         "--profile", metavar="WORKLOAD/CASE", help="where CPU goes, as in 'stream of 64/depth 20'"
     )
     options = parser.parse_args()
@@ -50,22 +53,34 @@ def _options() -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def _bench(store: str, *before: str | Path) -> Iterator[Bench]:
-    """`before` stands before the server's own command: a profiler."""
-    command = before or (sys.executable,)
+def _bench(store: str, *before: str | Path, against: Path | None = None) -> Iterator[Bench]:
+    """`before` stands before the server's own command: a profiler. `against`: another checkout."""
+    with contextlib.ExitStack() as running:
+        load = running.enter_context(client())
+        upstream = running.enter_context(server(python("benchmarks.upstream")))
+        passing = python("benchmarks.passthrough", upstream.address)
+        through = running.enter_context(server(passing))
+        served = running.enter_context(_serving(store, upstream, ROOT, before))
+        other = None
+        if against is not None:
+            other = running.enter_context(_serving(store, upstream, against, ()))
+        yield Bench(load, through, served, other)
+
+
+@contextlib.contextmanager
+def _serving(
+    store: str, upstream: Server, tree: Path, before: Sequence[str | Path]
+) -> Iterator[Stored]:
     with (
         tempfile.TemporaryDirectory(prefix="responses-mw-bench-") as folder,
         database(store) as (url, size),
-        client() as load,
-        server(python("benchmarks.upstream")) as upstream,
-        server(python("benchmarks.passthrough", upstream.address)) as through,
     ):
         config = Path(folder, "config.yaml")
         config.write_bytes(orjson.dumps(configuration(upstream.address)))  # JSON is YAML, too
         program = Path(sys.executable).with_name("responses-mw")
-        serve: list[str | Path] = ["serve", "--config", config, "--store", url, "--port", "0"]
-        with server([*command, program, *serve]) as served:
-            yield Bench(load, through, served, size)
+        command = [*(before or (sys.executable,)), program, "serve", "--config", config]
+        with server([*command, "--store", url, "--port", "0"], tree=tree) as served:
+            yield Stored(served, size)
 
 
 def _measure(options: argparse.Namespace) -> None:
@@ -74,8 +89,8 @@ def _measure(options: argparse.Namespace) -> None:
     found: list[tuple[str, str, Figures]] = []
     started: dict[str, dict[str, float]] = {}
     for store in options.store:
-        with _bench(store) as bench:
-            started[store] = _start(bench.served)
+        with _bench(store, against=options.against) as bench:
+            started[store] = _start(bench.served.server)
             print(
                 f"\n{store}: ready after {started[store]['ready_s']:.2f} s, "
                 f"idle {started[store]['idle_rss'] / 1e6:.0f} MB"
@@ -101,7 +116,7 @@ def _profile(name: str, store: str) -> None:
     if spy is not None:
         with _bench(store) as bench:
             job = bench.lasting(workload, case, seconds=profiling.SECONDS + 1)
-            print(profiling.sample(spy, bench.served, bench.client, job))
+            print(profiling.sample(spy, bench.served.server, bench.client, job))
         return
     with tempfile.TemporaryDirectory(prefix="responses-mw-bench-") as folder:
         out = Path(folder, "profile")

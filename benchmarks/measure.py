@@ -13,6 +13,9 @@ from benchmarks.cases import PASS_THROUGH, Case, Plan, Workload
 from benchmarks.client import Job, Result
 from benchmarks.processes import Client, Server
 
+Asking = Callable[[int], Job]
+"""Makes a job of so many requests."""
+
 _SETTLING_S = 0.05
 """What a server still does just after its last answer is that answer's, too."""
 
@@ -51,57 +54,73 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """A server under test. `size` is how many bytes its database has."""
+
+    server: Server
+    size: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
-    """Everything that is running. `size` is how many bytes the database has."""
+    """Everything that is running. `other` serves another checkout, to be set beside this one."""
 
     client: Client
     through: Server
-    served: Server
-    size: Callable[[], int]
+    served: Stored
+    other: Stored | None = None
 
     def workload(self, workload: Workload, plan: Plan) -> Iterator[Figures]:
         jobs = self._jobs(workload, plan)
         runs: dict[str, list[Run]] = {name: [] for name in jobs}
         for _ in range(plan.rounds):
-            for name, (server, job) in jobs.items():
-                runs[name].append(self._run(server, job))
+            for name, (stored, job) in jobs.items():
+                runs[name].append(self._run(stored, job))
         first = runs.get(next((case.name for case in workload.cases if case.store), ""))
         for name, seen in runs.items():
             yield _figures(name, seen, runs[PASS_THROUGH], first)
 
     def lasting(self, workload: Workload, case: Case, *, seconds: float) -> Job:
         """One case for a while, on a server that is warm."""
-        return self._sized(self._asking(workload, case), workload, seconds)
+        return self._sized(self._asking(self.served, workload, case), workload, seconds)
 
-    def _jobs(self, workload: Workload, plan: Plan) -> dict[str, tuple[Server, Job]]:
+    def _jobs(self, workload: Workload, plan: Plan) -> dict[str, tuple[Stored, Job]]:
         """Each warmed up, and as long as the plan wants it."""
 
         def through(requests: int) -> Job:
             return workload.baseline(port=self.through.port, requests=requests)
 
-        jobs = {PASS_THROUGH: (self.through, self._sized(through, workload, plan.seconds))}
+        todo: dict[str, tuple[Stored, Asking]] = {
+            PASS_THROUGH: (Stored(self.through, lambda: 0), through)
+        }
         for case in workload.cases:
-            job = self.lasting(workload, case, seconds=plan.seconds)
-            jobs[case.name] = (self.served, job)
-        return jobs
+            todo[case.name] = (self.served, self._asking(self.served, workload, case))
+            if self.other is not None:
+                asking = self._asking(self.other, workload, case)
+                todo[f"{case.name}, other"] = (self.other, asking)
+        return {
+            name: (stored, self._sized(asking, workload, plan.seconds))
+            for name, (stored, asking) in todo.items()
+        }
 
-    def _asking(self, workload: Workload, case: Case) -> Callable[[int], Job]:
-        port = self.served.port
+    def _asking(self, stored: Stored, workload: Workload, case: Case) -> Asking:
+        port = stored.server.port
         seed = workload.seed(case, port=port)
         start = None if seed is None else self.client.run(seed).last
         return lambda requests: workload.job(case, port=port, requests=requests, start=start)
 
-    def _sized(self, job: Callable[[int], Job], workload: Workload, seconds: float) -> Job:
+    def _sized(self, job: Asking, workload: Workload, seconds: float) -> Job:
         trial = 4 * workload.concurrency
         self.client.run(job(trial))
         rate = trial / self.client.run(job(trial)).seconds
         return job(max(trial, int(rate * seconds)))
 
-    def _run(self, server: Server, job: Job) -> Run:
-        cpu, size = server.cpu(), self.size()
+    def _run(self, stored: Stored, job: Job) -> Run:
+        server = stored.server
+        cpu, size = server.cpu(), stored.size()
         result = self.client.run(job)
         time.sleep(_SETTLING_S)
-        cpu, size = server.cpu() - cpu, self.size() - size
+        cpu, size = server.cpu() - cpu, stored.size() - size
         return Run(
             cpu=cpu / job.requests * 1e6,
             per_second=job.requests / result.seconds,

@@ -23,6 +23,7 @@ from benchmarks.wire import BrokenRun
 
 ROOT = Path(__file__).resolve().parent.parent
 _ADDRESS = re.compile(rb"http://127\.0\.0\.1:(\d+)\D")
+_PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -39,11 +40,16 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds so far, of all threads and children."""
-        return sum(_cpu(pid) for pid in _family(self.pid))
+        return sum(_cpu_of(_stat(_PROC / str(pid))) for pid in _family(self.pid))
+
+    def threads(self) -> dict[int, float]:
+        """The same of each thread of the process itself, by its id."""
+        tasks = _PROC / str(self.pid) / "task"
+        return {int(task.name): _cpu_of(_stat(task)) for task in tasks.iterdir()}
 
     def rss(self) -> int:
         """Bytes."""
-        return sum(_rss(pid) for pid in _family(self.pid))
+        return sum(_rss_of(_stat(_PROC / str(pid))) for pid in _family(self.pid))
 
 
 class Client:
@@ -85,14 +91,15 @@ def client() -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def server(command: Sequence[str | Path], **variables: str) -> Iterator[Server]:
-    """Something that prints its address once it is about to listen, and ends at SIGTERM."""
+def server(command: Sequence[str | Path], *, tree: Path = ROOT) -> Iterator[Server]:
+    """Something that prints its address once it is about to listen, and ends at SIGTERM. `tree`
+    is the checkout whose code it runs."""
     with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
-            env=environment() | variables,
+            cwd=tree,
+            env=environment(tree),
             stdout=subprocess.PIPE,
             stderr=errors,
         )
@@ -113,11 +120,11 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def environment() -> dict[str, str]:
-    """What is measured is the tree that this file stands in, with its bytecode cached as usual."""
+def environment(tree: Path = ROOT) -> dict[str, str]:
+    """Where `tree` comes before what is installed, and bytecode is cached as usual."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RESPONSES_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": str(tree)}
 
 
 def _port(process: "subprocess.Popen[bytes]") -> int:
@@ -165,8 +172,8 @@ def _end(process: "subprocess.Popen[Any]") -> None:
 def _family(pid: int) -> list[int]:
     """The process and everything below it."""
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and (fields := _stat(entry)):
             children.setdefault(int(fields[1]), []).append(int(entry.name))
     family = [pid]
     for member in family:
@@ -174,20 +181,18 @@ def _family(pid: int) -> list[int]:
     return family
 
 
-def _cpu(pid: int) -> float:
-    fields = _stat(pid)
+def _cpu_of(fields: list[str]) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 
 
-def _rss(pid: int) -> int:
-    fields = _stat(pid)
+def _rss_of(fields: list[str]) -> int:
     return int(fields[21]) * _PAGE if fields else 0
 
 
-def _stat(pid: int) -> list[str]:
+def _stat(entry: Path) -> list[str]:
     """The fields from the state on: the name before it may hold anything. Empty if it has gone."""
     try:
-        line = Path(f"/proc/{pid}/stat").read_text()
+        line = (entry / "stat").read_text()
     except OSError:
         return []
     return line.rpartition(")")[2].split()

@@ -1,4 +1,8 @@
-"""Where the server's CPU goes while one case runs: py-spy if it is installed, else cProfile."""
+"""Where the server's CPU goes while one case runs: py-spy if it is installed, else cProfile.
+
+py-spy counts who holds the interpreter's lock: waiting threads hold none, but nor does a database
+at work. What that takes shows in the CPU of its thread.
+"""
 
 import pstats
 import shutil
@@ -23,14 +27,23 @@ def py_spy() -> str | None:
 def sample(spy: str, server: Server, client: Client, job: Job) -> str:
     """Runs the job meanwhile, which should take a little longer than SECONDS."""
     with tempfile.NamedTemporaryFile(suffix=".raw") as out:
-        command = [spy, "record", "-p", str(server.pid), "-d", str(SECONDS), "-r", "500"]
+        command = [spy, "record", "--gil", "-p", str(server.pid), "-d", str(SECONDS), "-r", "500"]
         options = ["-f", "raw", "-o", out.name]
         spying = subprocess.Popen(
             [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        before = server.threads()
         client.run(job)
+        after = server.threads()
         spying.wait()
-        return _counted(Path(out.name).read_text())
+        used = sorted(((after[id] - before.get(id, 0), id) for id in after), reverse=True)
+        threads = [
+            f"{seconds / job.requests * 1e6:7.0f} us a request: "
+            + ("the event loop's thread" if id == server.pid else f"thread {id}")
+            for seconds, id in used
+            if seconds
+        ]
+        return "\n".join([*threads, _counted(Path(out.name).read_text())])
 
 
 def _counted(stacks: str) -> str:
