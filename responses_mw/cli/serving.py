@@ -106,8 +106,6 @@ def worker() -> Standalone:
 
 
 def fetch_weights() -> Path:
-    if weights.is_cached():
-        return weights.SMOLLM2.path
     bar = Bar(f"Fetching {weights.SMOLLM2.name}")
     try:
         return weights.fetch(progress=bar)
