@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -62,7 +63,7 @@ class PostgresStore(SessionStore):
         if not migrate.is_current(version):
             await self._migrate()
 
-    async def _migrate(self) -> None:
+    async def _migrate(self, *, target: str = migrate.HEAD) -> None:
         # Heavy, and needed once in a database's life.
         import sqlalchemy
         from sqlalchemy.ext.asyncio import create_async_engine
@@ -76,7 +77,7 @@ class PostgresStore(SessionStore):
         try:
             async with engine.begin() as connection:
                 await connection.execute(lock)
-                await connection.run_sync(migrate.upgrade)
+                await connection.run_sync(partial(migrate.upgrade, target=target))
         except sqlalchemy.exc.DBAPIError as error:
             raise StoreError(f"the schema cannot be brought up to date: {error.orig}") from error
 
@@ -178,18 +179,18 @@ class PostgresStore(SessionStore):
         return await self._database.run(work)
 
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
-        if not _possible(owner, id or ""):
+        if id is not None and user is not None:
+            raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
+        if not _possible(owner, id or "") or key(user or "") is None:
             return 0
-        named = None if user is None or key(user) is None else _name(user)
-        if user is not None and named is None:
-            return 0
+        name = _name(user)
 
         async def work(connection: Connection, _: bool) -> int:
             async with connection.transaction():
                 if id is not None:
-                    blanked = await _blank(connection, sql.PLACES_OF_ID, owner, id, named)
-                elif named is not None:
-                    blanked = await _blank(connection, sql.PLACES_OF_USER, owner, named)
+                    blanked = await _blank(connection, sql.PLACES_OF_ID, owner, id)
+                elif name is not None:
+                    blanked = await _blank(connection, sql.PLACES_OF_USER, owner, name)
                 else:
                     blanked = await _erase_owner(connection, owner)
                 await connection.execute(sql.BUMP_EPOCH, secrets.token_bytes(16))
@@ -228,7 +229,7 @@ async def _trim(connection: Connection, branches: list[int]) -> None:
             await connection.fetch(sql.LOCK_BRANCHES, branches)
 
 
-async def _blank(connection: Connection, places: str, *arguments: str | None) -> int:
+async def _blank(connection: Connection, places: str, *arguments: str) -> int:
     """`places` finds the turns; it is asked again once their branches cannot change."""
     found = await connection.fetch(places, *arguments)
     lines = await connection.fetch(sql.LOCK_LINES, list({row["branch"] for row in found}))

@@ -29,6 +29,7 @@ _LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection raises that was cut while nobody used it
     ConnectionError,
 )
 _BUSY = (
@@ -113,14 +114,21 @@ class Database:
         lost = False
         for attempt in range(TRIES):
             try:
-                async with pool.connections.acquire(timeout=ACQUIRE_S) as connection:
-                    return await work(connection, lost)
+                return await self._once(pool, work, lost=lost)
             except (*_FOREIGN, TimeoutError) as error:
                 lost = lost or isinstance(error, _LOST)
                 if attempt + 1 == TRIES or not _worth_retrying(error):
                     raise _ours(error) from error
             await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
         raise AssertionError("the last try returns or raises")
+
+    async def _once(self, pool: _Pool, work: Work[T], *, lost: bool) -> T:
+        async with pool.connections.acquire(timeout=ACQUIRE_S) as connection:
+            try:
+                return await work(connection, lost)
+            except _LOST:
+                connection.terminate()  # or the pool may hand it out again
+                raise
 
     async def _open_pool(self) -> _Pool:
         try:
@@ -174,7 +182,7 @@ async def _nothing(_: Connection) -> None:
 def _worth_retrying(error: BaseException) -> bool:
     if isinstance(error, asyncpg.UniqueViolationError):
         # Two branches drew the same 63 random bits; the next draw differs.
-        return bool(error.table_name == "rmw_branch")
+        return error.table_name in ("rmw_branch", "rmw_turn")
     return isinstance(error, (*_COLLISION, *_LOST)) and not isinstance(error, asyncpg.DataError)
 
 

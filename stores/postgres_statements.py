@@ -103,7 +103,7 @@ SELECT t.input FROM rmw_response r JOIN rmw_turn t USING (branch, depth)
 WHERE r.id = $1 AND r.owner = $2
 """
 
-# LATERAL with OFFSET 0 looks the turns up branch by branch: as a plain join the planner reads
+# LATERAL with OFFSET 0 looks branches and turns up one by one: as plain joins the planner reads
 # everybody's. Joining the turns on the server would save rows but copies every byte three times,
 # which is slower from 100 KB on. Only the response's own row has a status.
 HISTORY = """
@@ -112,7 +112,8 @@ WITH RECURSIVE line (branch, upto, parent, fork, status) AS (
     FROM rmw_response r JOIN rmw_branch b ON b.id = r.branch WHERE r.id = $1 AND r.owner = $2
   UNION ALL
     SELECT line.parent, line.fork, b.parent, b.fork, NULL
-    FROM line JOIN rmw_branch b ON b.id = line.parent)
+    FROM line CROSS JOIN LATERAL (
+        SELECT parent, fork FROM rmw_branch WHERE id = line.parent OFFSET 0) b)
 SELECT t.depth, t.input, t.output, t.scope, t.native,
     CASE WHEN t.depth = line.upto THEN line.status END AS status
 FROM line CROSS JOIN LATERAL (
@@ -159,10 +160,7 @@ WITH floor AS MATERIALIZED (
 DELETE FROM rmw_branch b USING floor WHERE b.id = floor.id AND floor.depth = -1 RETURNING b.parent
 """
 
-PLACES_OF_ID = """
-SELECT t.branch, t.depth FROM rmw_response r JOIN rmw_turn t USING (branch, depth)
-WHERE r.owner = $1 AND r.id = $2 AND ($3::text IS NULL OR t.end_user = $3)
-"""
+PLACES_OF_ID = "SELECT branch, depth FROM rmw_response WHERE owner = $1 AND id = $2"
 
 PLACES_OF_USER = """
 SELECT t.branch, t.depth FROM rmw_turn t JOIN rmw_branch b ON b.id = t.branch

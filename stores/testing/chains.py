@@ -143,6 +143,8 @@ class ChainTests(StoreHooks):
         assert history.status == "in_progress"
         assert texts(history.turns[-1].input) == ["<b?>"]
         assert history.turns[-1].output == []
+        await store.finish("b", outcome("b"), owner=OWNER, lease=LEASE)
+        assert await history_of(store, "b") == said(["a", "b"])
 
     @pytest.mark.parametrize("status", ["completed", "incomplete", "failed", "cancelled"])
     async def test_every_ended_response_says_how_and_can_be_continued(

@@ -25,6 +25,7 @@ LENGTH = 6
 class DeletingTests(StoreHooks):
     async def test_a_deleted_id_is_gone_at_once(self, store: SessionStore) -> None:
         a, b = await say_chain(store, "n", 2)
+        assert await history_of(store, a) == said([a])
 
         assert await store.delete(a, owner=OWNER) is True
 

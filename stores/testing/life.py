@@ -81,8 +81,12 @@ class LifeTests(StoreHooks):
                 line.append(await say(writer, f"n{number}", line[-1] if line else None))
                 assert await history_of(reader, line[-1]) == said(line)
             assert await other.secret("seal") == await store.secret("seal")
+
             await store.delete("n9", owner=OWNER)
+            await store.purge(OWNER, id="n0")
+
             assert await history_of(other, "n9") is None
+            assert await history_of(other, "n8") == said(line[1:9])
 
     async def test_two_stores_branch_one_parent_at_once(self, store: SessionStore) -> None:
         await say(store, "root")

@@ -22,6 +22,7 @@ class PurgingTests(StoreHooks):
     ) -> None:
         a, b, c = await say_chain(store, "n", 3)
         await say(store, "fork", b)
+        assert await history_of(store, c) == said([a, b, c])
 
         assert await store.purge(OWNER, id=b) == 1
 
@@ -50,15 +51,20 @@ class PurgingTests(StoreHooks):
 
     async def test_purged_content_is_nowhere(self, store: SessionStore) -> None:
         await say_chain(store, "n", 3)
-        await say(store, "fork", "n0")
+        await store.reserve(new("fork", "n0"), owner=OWNER)
+        native = NativeState("scope", ["<fork native>"])
+        end = Outcome("completed", {}, answer("fork"), native)
+        await store.finish("fork", end, owner=OWNER, lease=LEASE)
+        await say(store, "tip", "fork")
+        assert b"<fork native>" in b"".join(await self.kept(store))
 
         await store.purge(OWNER, id="n0")
         await store.purge(OWNER, id="fork")
 
-        together = b"".join(await self.kept(store))
-        assert b"<n0" not in together
-        assert b"<fork" not in together
-        assert len(await self.kept(store)) == 3
+        kept = await self.kept(store)
+        assert len(kept) == 5
+        assert b"<n0" not in b"".join(kept)
+        assert b"<fork" not in b"".join(kept)
 
     async def test_purging_twice_finds_nothing_the_second_time(self, store: SessionStore) -> None:
         await say(store, "a", end_user="ann")
