@@ -63,10 +63,10 @@ class ResponsesApp(Starlette):
     @classmethod
     def from_config(cls, config: "str | PathLike[str] | dict[str, Any]") -> Self:
         """From a configuration file in LiteLLM's shape, or what it parses to."""
-        from responses_mw.config import load
+        from responses_mw.config import load, store_url
 
         loaded = load(config)
-        return cls(store=loaded.store_url, models=loaded.models)
+        return cls(store=store_url(loaded), models=loaded.models)
 
     @property
     def models(self) -> list[str]:
@@ -101,7 +101,7 @@ class ResponsesApp(Starlette):
 
     async def _open(self) -> Runtime:
         runtime = Runtime(self.store, self._router, self.settings)
-        await runtime.open()
+        await runtime.open(Service(runtime).take_over)
         return runtime
 
     async def _enter(self, connection: HTTPConnection) -> tuple[Service, str]:

@@ -100,6 +100,15 @@ class ResponseAssembler:
         return [item.snapshot() for item in self._items]
 
     @property
+    def sequence(self) -> int:
+        """How many events there were."""
+        return self._sequence
+
+    @property
+    def chars(self) -> int:
+        return self._cuts.chars
+
+    @property
     def cuts(self) -> dict[str, Any]:
         """How the events so far can be made again from `output` (see `replay`)."""
         return {
@@ -119,7 +128,9 @@ class ResponseAssembler:
         kinds = ["created", "in_progress"]
         if status == "queued":
             kinds.insert(1, "queued")
-        return self._stamp([self._lifecycle(kind, status) for kind in kinds])
+        events = self._stamp([self._lifecycle(kind, status) for kind in kinds])
+        self._envelope["status"] = "in_progress"
+        return events
 
     def feed(self, delta: Delta) -> list[Event]:
         """Raises UpstreamProtocolError for deltas that make no sense together."""

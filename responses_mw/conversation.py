@@ -5,7 +5,7 @@ that were cut off, are no part of what the model said; but the last completed re
 calls answered.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from responses_mw import native_refs
@@ -14,9 +14,18 @@ from responses_mw.errors import InvalidRequest
 from responses_mw.turn import Item, Span
 from stores.base import History, StoredTurn
 
+Unseal = Callable[[Sequence[Item]], Sequence[Span]]
 
-def rebuild(history: History | None, new: Sequence[Span]) -> list[Span]:
-    """`new` is the request's own input. InvalidRequest for calls and outputs that do not meet."""
+
+def _plain(items: Sequence[Item]) -> Sequence[Span]:
+    return [Span(items)]
+
+
+def rebuild(history: History | None, new: Sequence[Span], *, unseal: Unseal = _plain) -> list[Span]:
+    """`new` is the request's own input; `unseal` opens what clients had sealed in earlier ones.
+
+    Raises InvalidRequest for calls and outputs that do not meet.
+    """
     turns = [] if history is None else history.turns
     new_items = [item for span in new for item in span.items]
     stored_items = [item for turn in turns for item in (*turn.input, *turn.output)]
@@ -25,7 +34,7 @@ def rebuild(history: History | None, new: Sequence[Span]) -> list[Span]:
     answered |= _check_new(new_items, calls)
     if history is not None and history.status == "completed":
         _check_pending(history.turns[-1].output, answered)
-    spans = [span for turn in turns for span in _spans(turn, calls, answered)]
+    spans = [span for turn in turns for span in _spans(turn, calls, answered, unseal)]
     return [*spans, *new]
 
 
@@ -50,11 +59,13 @@ def _check_pending(items: Sequence[Item], answered: set[Any]) -> None:
             )
 
 
-def _spans(turn: StoredTurn, calls: set[Any], answered: set[Any]) -> Iterator[Span]:
+def _spans(turn: StoredTurn, calls: set[Any], answered: set[Any], unseal: Unseal) -> Iterator[Span]:
     kept_input = [item for item in turn.input if not _is_output(item) or item["call_id"] in calls]
-    if kept_input:
+    if any("encrypted_content" in item for item in kept_input):
+        yield from unseal(kept_input)
+    elif kept_input:
         yield Span(kept_input)
-    kept = [item for item in turn.output if not _left_out(item, answered)]
+    kept = [_unsealed(item) for item in turn.output if not _left_out(item, answered)]
     if not kept:
         return
     native = None
@@ -62,6 +73,13 @@ def _spans(turn: StoredTurn, calls: set[Any], answered: set[Any]) -> Iterator[Sp
         state = native_refs.unpack(turn.native.state, turn.output)
         native = NativeTurn(turn.native.scope, state)
     yield Span(kept, native)
+
+
+def _unsealed(item: Item) -> Item:
+    """Of an output, the native turn holds what its seals do."""
+    if "encrypted_content" not in item:
+        return item
+    return {key: value for key, value in item.items() if key != "encrypted_content"}
 
 
 def _left_out(item: Item, answered: set[Any]) -> bool:

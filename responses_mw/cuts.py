@@ -29,13 +29,15 @@ TEXT, LOGPROBS, REFUSAL, SUMMARY, CONTENT, ANNOTATION, STARTED, CALL, ARGUMENTS,
 
 
 class CutList:
-    """Written by the assembler while it works; `groups` is JSON."""
+    """Written by the assembler while it works; `groups` is JSON, `chars` how much was said."""
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
+        self.chars = 0
 
     def add(self, kind: int, index: int, *lengths: int) -> None:
         """Lengths join the last group if it is of the same kind and item."""
+        self.chars += sum(lengths)
         last = self.groups[-1] if self.groups else None
         if lengths and last is not None and last[0] == kind and last[1] == index:
             last.extend(lengths)

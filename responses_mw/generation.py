@@ -1,4 +1,4 @@
-"""One response while it is generated: a task writes it, at most one client listens.
+"""One response while it is generated: a task writes it, any number of clients listen.
 
 The order of things is kept here: the turn is reserved before a byte leaves, the end is stored
 before the terminal event leaves, and a stored response goes on when its client has gone.
@@ -7,42 +7,48 @@ before the terminal event leaves, and a stored response goes on when its client 
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.errors import InvalidRequest, ResponsesError, StoreUnavailable
+from responses_mw.listening import Listener, Signal
 from responses_mw.native_refs import pack
 from responses_mw.output_items import Event
+from responses_mw.replay import replay
 from responses_mw.router import Router
 from responses_mw.settings import Settings
 from responses_mw.turn import Turn
 from stores.base import (
+    Checkpoint,
+    Lease,
     NativeState,
     NewResponse,
     Outcome,
     SessionStore,
-    Status,
     StoreError,
 )
 
 logger = logging.getLogger("responses_mw")
 
+_CHARS_PER_SECOND = 250_000
+"""A checkpoint writes the whole output so far: a longer one is written less often."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where a stored response is kept, and under whose claim."""
+    """Where a stored response is kept, and under whose claim. `new` is None once it is reserved."""
 
     store: SessionStore
     owner: str
-    new: NewResponse
+    id: str
+    lease: Lease
+    new: NewResponse | None = None
 
 
 class Generation:
-    """`record` is None for `store: false`."""
+    """`record` is None for `store: false`. `background`: no client is waited for or left."""
 
     def __init__(
         self,
@@ -51,77 +57,100 @@ class Generation:
         router: Router,
         record: Record | None,
         settings: Settings,
+        *,
+        background: bool = False,
     ) -> None:
+        self.id = assembler.id
+        self.background = background
         self.deployment: str | None = None
         self._turn = turn
         self._assembler = assembler
         self._router = router
         self._record = record
         self._settings = settings
-        self._events: deque[list[Event]] = deque()
-        self._changed = asyncio.Event()
+        self._listeners: set[Listener] = set()
+        self._signal = Signal()
         self._beginning: asyncio.Task[None] | None = None
         self._begun = False
         self._ended = False
-        self._listening = turn.stream
         self._error: ResponsesError | None = None
         self._task: asyncio.Task[None] | None = None
+        self._told = 0
+        self._next_checkpoint = 0.0
 
-    # --- the client's side
+    # --- the clients' side
 
     @property
     def dropped(self) -> tuple[str, ...]:
         return self._assembler.info.dropped
 
-    async def accepted(self) -> None:
-        """Waits until the status line can be sent: the upstream took the turn, or the wait was
-        long.
+    @property
+    def response(self) -> dict[str, Any]:
+        """As it stands now."""
+        return self._assembler.response
 
-        Raises the error that happened before.
-        """
+    @property
+    def as_created(self) -> dict[str, Any]:
+        """What a background response shows before anything happened to it."""
+        assert self._record is not None
+        assert self._record.new is not None
+        return {**self._record.new.body, "output": []}
+
+    def listen(self, after: int = -1) -> Listener:
+        """Hears every event with a number above `after`: those that were, then those that come."""
+        listener = Listener(self._settings.keep_alive_s)
+        if self._begun:
+            assembler = self._assembler
+            past = replay(assembler.envelope, assembler.output, assembler.cuts)
+            if told := [event for event in past if event["sequence_number"] > after]:
+                listener.tell(told)
+        if self._ended:
+            listener.end()
+        else:
+            self._listeners.add(listener)
+        return listener
+
+    async def accepted(self) -> None:
+        """Waits until the status line can be sent: the upstream took the turn, or was long about
+        it. Raises the error that happened before."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.hold_status_s):
                 while not self._begun and self._error is None:
-                    await self._change()
+                    await self._signal.wait()
         if self._error is not None:
             raise self._error
         await self._begin()
 
-    async def batches(self) -> AsyncIterator[list[Event] | None]:
-        """Events as they come, several at a time; None after each silence of `keep_alive_s`."""
-        while True:
-            if self._events:
-                events = [event for batch in self._events for event in batch]
-                self._events.clear()
-                yield events
-            elif self._ended:
-                return
-            else:
-                try:
-                    async with asyncio.timeout(self._settings.keep_alive_s):
-                        await self._change()
-                except TimeoutError:
-                    yield None
+    async def reserved(self) -> None:
+        """Waits until the response can be found in the store. Raises StoreUnavailable."""
+        while self._beginning is None:
+            await self._signal.wait()
+        await asyncio.shield(self._beginning)
 
     async def result(self) -> dict[str, Any]:
         """The response at its end. Raises the error that kept it from having any output."""
-        while not self._ended and self._error is None:
-            await self._change()
+        await self.ended()
         if self._error is not None:
             raise self._error
         return self._assembler.response
 
-    def leave(self) -> None:
-        """The client has gone."""
-        self._listening = False
-        self._events.clear()
-        goes_on = self._record is not None and self._settings.finish_when_client_leaves
-        if not goes_on and self._task is not None:
-            self._task.cancel()
+    async def ended(self) -> None:
+        while not self._ended:
+            await self._signal.wait()
 
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+    def leave(self, listener: Listener | None = None) -> None:
+        """A client has gone; what it was listening with, if it was."""
+        if listener is not None:
+            listener.leave()
+            self._listeners.discard(listener)
+        goes_on = self._record is not None and self._settings.finish_when_client_leaves
+        if not goes_on and not self.background:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Stops the upstream; what was said so far is kept as `cancelled`."""
+        if self._task is not None:
+            self._task.cancel()
 
     # --- the generating side
 
@@ -129,9 +158,10 @@ class Generation:
         self._task = task
 
     async def run(self) -> None:
-        """Never raises: whatever happens is said to the client and kept."""
+        """Never raises: whatever happens is said to the clients and kept."""
         self._beginning = asyncio.create_task(self._reserve())
         self._beginning.add_done_callback(self._reserved)
+        self._signal.send()
         try:
             await self._generate()
         except asyncio.CancelledError:
@@ -140,17 +170,21 @@ class Generation:
             await self._failed(error)
         except Exception:
             # The one place: a stream must end with an event, whatever a provider did.
-            logger.exception("generating %s failed", self._assembler.id)
+            logger.exception("generating %s failed", self.id)
             await self._failed(ResponsesError("The server had an error while generating."))
         finally:
             self._ended = True
-            self._changed.set()
+            for listener in self._listeners:
+                listener.end()
+            self._signal.send()
 
     async def _generate(self) -> None:
         feed = self._assembler.feed
+        if self.background:
+            await self._begin()
         async with contextlib.aclosing(self._router.batches(self._turn)) as batches:
             async for deployment, deltas in batches:
-                if not self._begun:
+                if self.deployment is None:
                     self.deployment = deployment.id
                     await self._begin()
                 self._publish([event for delta in deltas for event in feed(delta)])
@@ -160,12 +194,12 @@ class Generation:
 
     async def _reserve(self) -> None:
         record = self._record
-        if record is None:
+        if record is None or record.new is None:
             return
         try:
             reserved = await record.store.reserve(record.new, owner=record.owner)
         except StoreError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         if not reserved:
             raise previous_response_not_found(record.new.parent)
 
@@ -177,59 +211,80 @@ class Generation:
             self._task.cancel()
 
     async def _begin(self) -> None:
+        if self._begun:
+            return
         assert self._beginning is not None
         await asyncio.shield(self._beginning)
         if not self._begun and self._error is None:
             self._begun = True
-            self._publish(self._assembler.start())
-            self._changed.set()
+            self._next_checkpoint = asyncio.get_running_loop().time() + 1.0
+            self._publish(self._assembler.start("queued" if self.background else "in_progress"))
+            self._signal.send()
 
     def _publish(self, events: list[Event]) -> None:
-        if events and self._listening:
-            self._events.append(events)
-            self._changed.set()
+        if events:
+            for listener in self._listeners:
+                listener.tell(events)
 
-    # --- ends
+    # --- what is kept
+
+    def checkpoint(self, now: float) -> Checkpoint | None:
+        """What was said since the last one; None where nothing was, or a second has not passed."""
+        record, assembler = self._record, self._assembler
+        if record is None or not self._begun or self._ended or now < self._next_checkpoint:
+            return None
+        if assembler.sequence == self._told:
+            return None
+        self._told = assembler.sequence
+        self._next_checkpoint = now + max(1.0, assembler.chars / _CHARS_PER_SECOND)
+        return Checkpoint(
+            record.id,
+            record.owner,
+            record.lease,
+            assembler.envelope,
+            assembler.output,
+            assembler.cuts,
+        )
 
     async def _failed(self, error: ResponsesError) -> None:
         unheard = not self._begun if self._turn.stream else not self._assembler.output
-        if unheard:
+        if unheard and not self.background:
             await self._release()
             self._error = error
             return
-        self._publish(await self._kept(self._assembler.fail(error)))
+        with contextlib.suppress(ResponsesError):
+            await self._begin()
+            self._publish(await self._kept(self._assembler.fail(error)))
 
     async def _cancelled(self) -> None:
-        if self._record is None or self._error is not None:
+        if self._error is not None:
             return
         if not self._begun:
             await self._release()
+            self._error = ResponsesError("The response was cancelled before it began.")
             return
-        self._assembler.cancel()
-        await self._save("cancelled")
+        self._publish(self._assembler.cancel())
+        with contextlib.suppress(ResponsesError):
+            await self._save()
 
     async def _kept(self, events: list[Event]) -> list[Event]:
         """The events, once the end is stored; their last one says so if it could not be."""
         try:
-            await self._save(self._assembler.status)
+            await self._save()
         except ResponsesError as error:
             return [*events[:-1], self._assembler.revoke(error)]
         return events
 
-    async def _save(self, status: Status) -> None:
+    async def _save(self) -> None:
         record = self._record
         if record is None:
             return
-        output = self._assembler.output
-        native = self._assembler.native
-        state = None if native is None else NativeState(native.scope, pack(native.state, output))
-        outcome = Outcome(status, self._assembler.envelope, output, state)
         try:
             kept = await record.store.finish(
-                record.new.id, outcome, owner=record.owner, lease=record.new.lease
+                record.id, outcome_of(self._assembler), owner=record.owner, lease=record.lease
             )
         except StoreError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         if not kept:
             raise ResponsesError(
                 "The response was deleted or taken over by another worker while it was generated.",
@@ -243,7 +298,14 @@ class Generation:
             return
         with contextlib.suppress(ResponsesError, StoreError):
             await self._beginning
-            await record.store.release(record.new.id, owner=record.owner, lease=record.new.lease)
+            await record.store.release(record.id, owner=record.owner, lease=record.lease)
+
+
+def outcome_of(assembler: ResponseAssembler) -> Outcome:
+    """What the store keeps of a response that has ended."""
+    output, native = assembler.output, assembler.native
+    state = None if native is None else NativeState(native.scope, pack(native.state, output))
+    return Outcome(assembler.status, assembler.envelope, output, state, assembler.cuts)
 
 
 def previous_response_not_found(id: str | None) -> InvalidRequest:
@@ -258,9 +320,8 @@ def lease_until(settings: Settings) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=settings.lease_s)
 
 
-def _unavailable(error: StoreError) -> StoreUnavailable:
+def unavailable(error: StoreError) -> StoreUnavailable:
     logger.error("the store failed: %s", error)
     return StoreUnavailable(
-        "The conversation store is not available; nothing was lost. Try again.",
-        headers={"Retry-After": "1"},
+        "The conversation store is not available. Try again.", headers={"Retry-After": "1"}
     )

@@ -9,7 +9,6 @@ from typing import Any
 ANY: Any = object()
 
 PARAMETERS: Mapping[str, Any] = {
-    "background": True,
     "conversation": ANY,
     "context_management": ANY,
     "prompt": ANY,

@@ -6,8 +6,8 @@ Errors leave here in the OpenAI envelope, framework ones included.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -49,6 +49,7 @@ class ResponseRoutes:
             Route("/responses", self.create, methods=["POST"]),
             Route("/responses/{id}", self.get, methods=["GET"]),
             Route("/responses/{id}", self.delete, methods=["DELETE"]),
+            Route("/responses/{id}/cancel", self.cancel, methods=["POST"]),
             Route("/responses/{id}/input_items", self.input_items, methods=["GET"]),
         ]
 
@@ -56,21 +57,31 @@ class ResponseRoutes:
         service, owner = await self._entrance(request)
         asked = CreateRequest.parse(await self._body(request))
         generation = await service.create(asked, owner=owner)
-        if asked.stream:
-            await _unless_left(generation, generation.accepted(), request)
-            return EventStream(generation, headers=_headers(generation))
-        response = await _unless_left(generation, generation.result(), request)
-        return json_response(response, headers=_headers(generation))
+        if asked.background:
+            await generation.reserved()
+            if asked.stream:
+                return EventStream(generation.listen(), headers=_headers(generation))
+            return json_response(generation.as_created, headers=_headers(generation))
+        if not asked.stream:
+            response = await _unless_left(generation, generation.result(), request)
+            return json_response(response, headers=_headers(generation))
+        listener = generation.listen()
+        await _unless_left(generation, generation.accepted(), request)
+        return EventStream(
+            listener, leave=lambda: generation.leave(listener), headers=_headers(generation)
+        )
 
     async def get(self, request: Request) -> Response:
         service, owner = await self._entrance(request)
-        if request.query_params.get("stream") in ("true", "1"):
-            raise InvalidRequest(
-                "Streaming a stored response is not supported yet.",
-                param="stream",
-                code="unsupported_parameter",
-            )
-        return json_response(await service.get(request.path_params["id"], owner=owner))
+        id, query = request.path_params["id"], request.query_params
+        if query.get("stream", "false") not in ("true", "1"):
+            return json_response(await service.get(id, owner=owner))
+        heard = await service.tell(id, owner=owner, after=_cursor(query.get("starting_after")))
+        return EventStream(heard, headers={"x-request-id": new_id("req")})
+
+    async def cancel(self, request: Request) -> Response:
+        service, owner = await self._entrance(request)
+        return json_response(await service.cancel(request.path_params["id"], owner=owner))
 
     async def delete(self, request: Request) -> Response:
         service, owner = await self._entrance(request)
@@ -106,11 +117,23 @@ class ResponseRoutes:
         return BodyTooLarge(f"The request body is larger than {self._max_body_bytes} bytes.")
 
 
-class EventStream(Response):
-    """Sends a generation's events as they come, each whole in one chunk and several at a time."""
+class Heard(Protocol):
+    def batches(self) -> AsyncIterator[list[Event] | None]: ...
 
-    def __init__(self, generation: Generation, *, headers: dict[str, str]) -> None:
-        self._generation = generation
+    def leave(self) -> None:
+        """Ends `batches`."""
+        ...
+
+
+class EventStream(Response):
+    """Sends events as they come, each whole in one chunk and several at a time. `leave` is called
+    if the client goes before their end, and must end them."""
+
+    def __init__(
+        self, heard: Heard, *, headers: dict[str, str], leave: Callable[[], None] | None = None
+    ) -> None:
+        self._heard = heard
+        self._leave = leave or heard.leave
         self.status_code = 200
         self.background = None
         self.media_type = "text/event-stream"
@@ -118,15 +141,15 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        watch = asyncio.create_task(_watch(receive, self._generation))
+        watch = asyncio.create_task(_watch(receive, self._leave))
         try:
             await send(start)
-            async for events in self._generation.batches():
+            async for events in self._heard.batches():
                 body = _KEEP_ALIVE if events is None else encode_events(events)
                 await send({"type": "http.response.body", "body": body, "more_body": True})
             await send({"type": "http.response.body", "body": _DONE})
         except (asyncio.CancelledError, OSError):
-            self._generation.leave()
+            self._leave()
             raise
         finally:
             watch.cancel()
@@ -179,15 +202,15 @@ def _headers(generation: Generation) -> dict[str, str]:
     return headers
 
 
-async def _watch(receive: Receive, generation: Generation) -> None:
+async def _watch(receive: Receive, leave: Callable[[], None]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    generation.leave()
+    leave()
 
 
 async def _unless_left(generation: Generation, waiting: Awaitable[Any], request: Request) -> Any:
     """Tells the generation if its client leaves before the answer begins."""
-    watch = asyncio.create_task(_watch(request.receive, generation))
+    watch = asyncio.create_task(_watch(request.receive, generation.leave))
     try:
         return await waiting
     except asyncio.CancelledError:
@@ -197,6 +220,18 @@ async def _unless_left(generation: Generation, waiting: Awaitable[Any], request:
         watch.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watch
+
+
+def _cursor(text: str | None) -> int:
+    if text is None:
+        return -1
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    raise InvalidRequest(
+        f"starting_after must be the sequence_number of an event, not {text[:20]!r}.",
+        param="starting_after",
+        code="invalid_value",
+    )
 
 
 def _limit(text: str) -> int:

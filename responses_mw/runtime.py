@@ -1,27 +1,28 @@
 """Everything that lives longer than a request, one object per event loop.
 
-It opens the store, owns the tasks of responses under way, renews their leases, and ends what dead
-workers left behind.
+It opens the store, owns the generations under way, keeps what they have said so far, renews their
+leases, hears of cancellations, and hands on what dead workers left behind.
 """
 
 import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
-from responses_mw.assembler import ResponseAssembler
-from responses_mw.errors import ResponsesError
-from responses_mw.generation import lease_until
+from responses_mw.generation import Generation, lease_until
 from responses_mw.router import Router
 from responses_mw.settings import Settings
-from stores.base import Outcome, SessionStore, StoredResponse, StoreError
+from stores.base import SessionStore, StoredResponse, StoreError
 
 logger = logging.getLogger("responses_mw")
 
-_WORKER_STOPPED = "the worker that generated this response stopped"
+HEAR_S = 0.5
+"""How often other workers' cancellations are read, and running streams of theirs followed."""
+CHECKPOINT_S = 1.0
+
+TakeOver = Callable[[StoredResponse], Awaitable[None]]
 
 
 class Runtime:
@@ -31,54 +32,78 @@ class Runtime:
         self.settings = settings
         self.worker = secrets.token_hex(8)
         self.seal_key = b""
+        self.generations: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ticker: asyncio.Task[None] | None = None
+        self._upkeep: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> None:
+    async def open(self, take_over: TakeOver) -> None:
+        """`take_over` ends or goes on with a response whose worker is gone; its lease is ours."""
         await self.store.open()
         self.seal_key = self.settings.seal_key or await self.store.secret("seal")
-        self._ticker = asyncio.create_task(self._tick())
+
+        async def reap() -> None:
+            await self._renew()
+            await self._take_over(take_over)
+
+        works = ((HEAR_S, self._hear), (CHECKPOINT_S, self._checkpoint))
+        for seconds, work in (*works, (self.settings.lease_s / 3, reap)):
+            self._upkeep.add(asyncio.create_task(_every(seconds, work)))
 
     async def aclose(self) -> None:
         """Waits `drain_s` for the responses under way, then stops them; what they said is kept."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.settings.drain_s)
         await _cancel(self._tasks)
-        if self._ticker is not None:
-            await _cancel({self._ticker})
+        await _cancel(self._upkeep)
         await self.router.aclose()
         await self.store.aclose()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def start(self, generation: Generation) -> None:
         """Detached from the request that asked for it; waited for at shutdown."""
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(generation.run())
+        generation.start(task)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        self.generations[generation.id] = generation
 
-    async def _tick(self) -> None:
-        while True:
-            try:
-                if self._tasks:
-                    await self.store.renew(self.worker, lease_until(self.settings))
-                await self._end_abandoned()
-            except StoreError as error:
-                logger.error("leases were neither renewed nor reaped: %s", error)
-            await asyncio.sleep(self.settings.lease_s / 3)
+        def over(task: "asyncio.Task[None]") -> None:
+            self._tasks.discard(task)
+            del self.generations[generation.id]
 
-    async def _end_abandoned(self) -> None:
+        task.add_done_callback(over)
+
+    async def _renew(self) -> None:
+        if self.generations:
+            cancelled = await self.store.renew(self.worker, lease_until(self.settings))
+            for id in cancelled:
+                if id in self.generations:
+                    self.generations[id].cancel()
+
+    async def _hear(self) -> None:
+        if any(generation.background for generation in self.generations.values()):
+            await self._renew()
+
+    async def _checkpoint(self) -> None:
+        now = asyncio.get_running_loop().time()
+        found = (generation.checkpoint(now) for generation in self.generations.values())
+        if running := [checkpoint for checkpoint in found if checkpoint is not None]:
+            await self.store.checkpoint(running)
+
+    async def _take_over(self, take_over: TakeOver) -> None:
         until = lease_until(self.settings)
-        expired = await self.store.take_expired(self.worker, now=datetime.now(UTC), until=until)
-        for response in expired:
-            logger.warning("ending %s: %s", response.id, _WORKER_STOPPED)
-            await self._end(response)
+        for response in await self.store.take_expired(
+            self.worker, now=datetime.now(UTC), until=until
+        ):
+            logger.warning("%s was left by a worker that stopped", response.id)
+            await take_over(response)
 
-    async def _end(self, response: StoredResponse) -> None:
-        assert response.lease is not None
-        assembler = ResponseAssembler(response.body)
-        assembler.fail(ResponsesError(f"Generation ended early: {_WORKER_STOPPED}."))
-        outcome = Outcome("failed", assembler.envelope, response.output)
-        await self.store.finish(response.id, outcome, owner=response.owner, lease=response.lease)
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except StoreError as error:
+            logger.error("the store failed during upkeep: %s", error)
+        await asyncio.sleep(seconds)
 
 
 async def _cancel(tasks: "set[asyncio.Task[None]]") -> None:

@@ -148,6 +148,10 @@ class CreateRequest(_Parameters):
             raise wrong.error() from None
         return request.model_copy(update={"tool_choice": with_mode(request.tool_choice)})
 
+    def sent(self) -> dict[str, Any]:
+        """What was set, as JSON, without the input: enough for `of` to make it again."""
+        return {**self.model_dump(exclude_unset=True), "input": ""}
+
     @property
     def items(self) -> Sequence[Item]:
         """The input as items, as the client sent them; text is one user message."""

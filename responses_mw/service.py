@@ -1,9 +1,10 @@
-"""What the routes ask for, with no HTTP in it: create, read, list, delete.
+"""What the routes ask for, with no HTTP in it: create, read, tell again, cancel, list, delete.
 
 A request becomes a turn here: its chain is read from the store, its input checked against it, and a
 generation started. Nothing is stored for a request that is refused.
 """
 
+import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable
@@ -13,22 +14,41 @@ from typing import Any, TypeVar
 from responses_mw.assembler import ResponseAssembler, Seal
 from responses_mw.conversation import rebuild
 from responses_mw.envelope import response_body
-from responses_mw.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from responses_mw.errors import Conflict, InvalidRequest, NotFound, ResponsesError
+from responses_mw.following import Follower
 from responses_mw.generation import (
     Generation,
     Record,
     lease_until,
+    outcome_of,
     previous_response_not_found,
+    unavailable,
 )
 from responses_mw.ids import new_id
 from responses_mw.items import stored_items
-from responses_mw.runtime import Runtime
+from responses_mw.listening import Listener
+from responses_mw.replay import retell
+from responses_mw.runtime import HEAR_S, Runtime
 from responses_mw.schema import CreateRequest, turn_from
 from responses_mw.seals import Sealer
-from responses_mw.turn import Turn
-from stores.base import RUNNING, History, Lease, NewResponse, SessionStore, StoreError
+from responses_mw.turn import Item, Turn
+from stores.base import (
+    RUNNING,
+    History,
+    Lease,
+    NewResponse,
+    SessionStore,
+    StoredResponse,
+    StoreError,
+)
 
 T = TypeVar("T")
+
+MAX_ATTEMPTS = 3
+"""How often background work is begun again after its worker died."""
+_CANCEL_CHECKS = 30
+"""A tenth of a second apart: the worker hears within half a second and stops within another."""
+_WORKER_STOPPED = "Generation ended early: the worker that generated this response stopped."
 
 
 class Service:
@@ -39,40 +59,103 @@ class Service:
     def _store(self) -> SessionStore:
         return self._runtime.store
 
+    # --- generating
+
     async def create(self, request: CreateRequest, *, owner: str) -> Generation:
         """Starts a generation; it lives on in the runtime. Raises InvalidRequest for a bad turn."""
         self._runtime.router.check(request.model)
+        if request.background and not request.store:
+            raise InvalidRequest(
+                "background: true needs store: true, for its answer is read from the store.",
+                param="background",
+                code="invalid_value",
+            )
         history = await self._history(request.previous_response_id, owner)
         id = new_id("resp")
         items = stored_items(request.items, id)
-        sealer = Sealer(self._runtime.seal_key, owner)
-        spans = rebuild(history, sealer.spans(items))
-        turn = turn_from(request, spans, request.model)
-        if self._runtime.settings.strict:
-            turn = dataclasses.replace(turn, strict=True)
         created = time.time()
         body = response_body(request, id=id, created_at=int(created), model=request.model)
-        seal = sealer.seal if turn.encrypted_reasoning else None
+        turn = self._turn(request, history, items, owner)
+        record = self._record(request, body, items, owner, created) if request.store else None
+        return self._start(request, body, turn, record, owner)
+
+    async def take_over(self, left: StoredResponse) -> None:
+        """Begins background work again that had said nothing; ends everything else."""
+        assert left.lease is not None
+        again = left.request is not None and not left.output and not left.cancel_requested
+        if again and left.lease.attempt <= MAX_ATTEMPTS:
+            await self._begin_again(left)
+            return
+        _, assembler = retell(left.body, left.output, left.cuts)
+        if left.cancel_requested:
+            assembler.cancel()
+        else:
+            assembler.fail(ResponsesError(_WORKER_STOPPED))
+        await self._store.finish(left.id, outcome_of(assembler), owner=left.owner, lease=left.lease)
+
+    async def _begin_again(self, left: StoredResponse) -> None:
+        assert left.lease is not None
+        history = await self._store.history(left.id, owner=left.owner)
+        if history is None:
+            return
+        request = CreateRequest.of(left.request)
+        *before, own = history.turns
+        # Its parent was checked when it was first asked for; what that left open is left out.
+        chain = History("incomplete", before)
+        turn = self._turn(request, chain, own.input, left.owner)
+        record = Record(self._store, left.owner, left.id, left.lease)
+        self._start(request, left.body, turn, record, left.owner)
+
+    def _start(
+        self,
+        request: CreateRequest,
+        body: dict[str, Any],
+        turn: Turn,
+        record: Record | None,
+        owner: str,
+    ) -> Generation:
+        seal = Sealer(self._runtime.seal_key, owner).seal if turn.encrypted_reasoning else None
         generation = Generation(
             turn,
             self._assembler(body, turn, seal),
             self._runtime.router,
-            self._record(request, body, items, owner, created) if request.store else None,
+            record,
             self._runtime.settings,
+            background=request.background,
         )
-        generation.start(self._runtime.spawn(generation.run()))
+        self._runtime.start(generation)
         return generation
 
-    async def get(self, id: str, *, owner: str) -> dict[str, Any]:
-        stored = await self._kept(self._store.get(id, owner=owner))
-        if stored is None:
-            raise _not_found(id)
-        return {**stored.body, "output": stored.output}
+    def _turn(
+        self, request: CreateRequest, history: History | None, items: list[Item], owner: str
+    ) -> Turn:
+        sealer = Sealer(self._runtime.seal_key, owner)
+        spans = rebuild(history, sealer.spans(items), unseal=sealer.spans)
+        turn = turn_from(request, spans, request.model)
+        changes: dict[str, Any] = {}
+        if request.background:
+            changes["stream"] = True
+        if self._runtime.settings.strict:
+            changes["strict"] = True
+        return dataclasses.replace(turn, **changes) if changes else turn
 
-    async def delete(self, id: str, *, owner: str) -> dict[str, Any]:
-        if not await self._kept(self._store.delete(id, owner=owner)):
-            raise _not_found(id)
-        return {"id": id, "object": "response", "deleted": True}
+    # --- reading
+
+    async def get(self, id: str, *, owner: str) -> dict[str, Any]:
+        stored = await self._stored(id, owner)
+        running = self._runtime.generations.get(id)
+        if running is not None and stored.status in RUNNING:
+            return running.response
+        return {**stored.body, "status": stored.status, "output": stored.output}
+
+    async def tell(self, id: str, *, owner: str, after: int) -> Listener | Follower:
+        """Hears the events above `after`: those that were, then those that come, on any worker."""
+        stored = await self._stored(id, owner)
+        running = self._runtime.generations.get(id)
+        if running is not None:
+            return running.listen(after)
+        keep_alive_s = self._runtime.settings.keep_alive_s
+        return Follower(self._store, stored, after=after, keep_alive_s=keep_alive_s)
 
     async def input_items(
         self, id: str, *, owner: str, limit: int, descending: bool, after: str | None
@@ -96,7 +179,46 @@ class Service:
             "has_more": found.has_more,
         }
 
-    # --- parts of create
+    # --- ending
+
+    async def cancel(self, id: str, *, owner: str) -> dict[str, Any]:
+        """Answers with the response once it has stopped; a second call changes nothing."""
+        stored = await self._stored(id, owner)
+        if not stored.body["background"]:
+            raise InvalidRequest(
+                f"Response '{id}' was not made with background: true; only those can be cancelled. "
+                "Close the connection instead."
+            )
+        running = self._runtime.generations.get(id)
+        if running is not None:
+            running.cancel()
+            await running.ended()
+        elif await self._kept(self._store.request_cancel(id, owner=owner)):
+            await self._until_stopped(id, owner)
+        return await self.get(id, owner=owner)
+
+    async def _until_stopped(self, id: str, owner: str) -> None:
+        """Its worker hears of it within `HEAR_S`; a dead one's is ended when its lease is over."""
+        for _ in range(_CANCEL_CHECKS):
+            if (await self._stored(id, owner)).status not in RUNNING:
+                return
+            await asyncio.sleep(HEAR_S / 5)
+
+    async def delete(self, id: str, *, owner: str) -> dict[str, Any]:
+        if not _is_response(id) or not await self._kept(self._store.delete(id, owner=owner)):
+            raise _not_found(id)
+        running = self._runtime.generations.get(id)
+        if running is not None:
+            running.cancel()
+        return {"id": id, "object": "response", "deleted": True}
+
+    # --- parts
+
+    async def _stored(self, id: str, owner: str) -> StoredResponse:
+        found = await self._kept(self._store.get(id, owner=owner)) if _is_response(id) else None
+        if found is None:
+            raise _not_found(id)
+        return found
 
     async def _history(self, id: str | None, owner: str) -> History | None:
         if id is None:
@@ -125,29 +247,35 @@ class Service:
         self,
         request: CreateRequest,
         body: dict[str, Any],
-        items: list[dict[str, Any]],
+        items: list[Item],
         owner: str,
         created: float,
     ) -> Record:
+        if request.background:
+            body["status"] = "queued"
+        lease = Lease(self._runtime.worker, lease_until(self._runtime.settings))
         new = NewResponse(
             id=body["id"],
             body={key: value for key, value in body.items() if key != "output"},
             input=items,
             created_at=datetime.fromtimestamp(created, UTC),
-            lease=Lease(self._runtime.worker, lease_until(self._runtime.settings)),
+            lease=lease,
             parent=request.previous_response_id,
+            status="queued" if request.background else "in_progress",
+            request=request.sent() if request.background else None,
             end_user=request.safety_identifier or request.user,
         )
-        return Record(self._store, owner, new)
+        return Record(self._store, owner, new.id, lease, new)
 
     async def _kept(self, reading: Awaitable[T]) -> T:
         try:
             return await reading
         except StoreError as error:
-            raise StoreUnavailable(
-                "The conversation store is not available. Try again.",
-                headers={"Retry-After": "1"},
-            ) from error
+            raise unavailable(error) from error
+
+
+def _is_response(id: str) -> bool:
+    return id.startswith("resp_")
 
 
 def _callable_tools(turn: Turn) -> frozenset[str] | None:

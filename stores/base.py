@@ -52,6 +52,8 @@ class NewResponse:
     status: Status = "in_progress"
     request: dict[str, Any] | None = None
     end_user: str | None = None
+    conversation: str | None = None
+    """Instead of `parent`: the turn goes behind the conversation's last one, and holds its lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,20 @@ class Outcome:
     body: dict[str, Any]
     output: Sequence[Item]
     native: NativeState | None = None
+    cuts: Json = None
+    """How the output was cut into events, so that its stream can be told again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a running response has said so far. It is `in_progress` from then on."""
+
+    id: str
+    owner: str
+    lease: Lease
+    body: dict[str, Any]
+    output: Sequence[Item]
+    cuts: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,8 @@ class StoredResponse:
     lease: Lease | None = None
     cancel_requested: bool = False
     request: dict[str, Any] | None = None
+    cuts: Json = None
+    conversation: str | None = None
 
 
 class StoredTurn(NamedTuple):
@@ -105,9 +123,24 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredConversation:
+    """`hidden` are the ids of items that were deleted from the conversation, and from it alone."""
+
+    id: str
+    owner: str
+    body: dict[str, Any]
+    created_at: datetime
+    hidden: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     items: list[Item]
     has_more: bool
+
+
+class ConversationLocked(StoreError):
+    """Another turn of this conversation is running."""
 
 
 class SessionStore(ABC):
@@ -143,14 +176,25 @@ class SessionStore(ABC):
     async def reserve(self, new: NewResponse, *, owner: str) -> bool:
         """Records the input and the running response behind `new.parent`, in one transaction.
 
-        False if the parent is missing. Any number of responses may have the same parent.
-        Raises StoreError if the id exists.
+        False if the parent or conversation is missing. Any number of responses may have the same
+        parent. Raises StoreError if the id exists, ConversationLocked while another response of the
+        conversation runs (its lock goes with its end, its release or its deletion).
         """
+
+    async def checkpoint(self, running: Sequence[Checkpoint]) -> None:
+        """Keeps what running responses have said so far, all in one transaction; those that are no
+        longer running under their lease are passed over."""
+        raise NotImplementedError
+
+    async def request_cancel(self, id: str, *, owner: str) -> bool:
+        """Asks whoever generates a response to stop: `renew` tells its worker. False unless it is
+        running."""
+        raise NotImplementedError
 
     @abstractmethod
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
-        """Records the end. False, and nothing written, unless the response is running under this
-        lease (same worker, same attempt)."""
+        """Records the end; a turn of a conversation becomes its last one. False, and nothing
+        written, unless the response is running under this lease (same worker, same attempt)."""
 
     @abstractmethod
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
@@ -206,6 +250,34 @@ class SessionStore(ABC):
                 raise KeyError(after)
             items = items[start:]
         return Page(items[:limit], has_more=len(items) > limit)
+
+    # --- conversations: a line of turns with a head that moves when a turn in it ends
+
+    async def create_conversation(
+        self, id: str, body: dict[str, Any], *, owner: str, created_at: datetime
+    ) -> None:
+        """An empty conversation. `history(id)` reads it like a response. Raises StoreError if the
+        id exists."""
+        raise NotImplementedError
+
+    async def conversation(self, id: str, *, owner: str) -> StoredConversation | None:
+        raise NotImplementedError
+
+    async def update_conversation(self, id: str, body: dict[str, Any], *, owner: str) -> bool:
+        raise NotImplementedError
+
+    async def delete_conversation(self, id: str, *, owner: str) -> bool:
+        """Responses made in it stay; turns that no living response is built on are erased."""
+        raise NotImplementedError
+
+    async def append_items(self, id: str, items: Sequence[Item], *, owner: str) -> bool:
+        """A turn of these items alone, behind the last one, without a response of its own. Raises
+        ConversationLocked while a turn runs."""
+        raise NotImplementedError
+
+    async def hide_item(self, id: str, item_id: str, *, owner: str) -> bool:
+        """Adds to `hidden`; False if the conversation is missing. The item stays in the store."""
+        raise NotImplementedError
 
     # --- erasing
 

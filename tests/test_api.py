@@ -229,7 +229,7 @@ async def test_store_false_leaves_nothing_behind(client: AsyncOpenAI) -> None:
         ({"previous_response_id": "resp_x"}, "previous_response_id", "previous_response_not_found"),
         ({"temperature": 9}, "temperature", "invalid_value"),
         ({"nonsense": 1}, "nonsense", "unknown_parameter"),
-        ({"background": True}, "background", "unsupported_parameter"),
+        ({"background": True, "store": False}, "background", "invalid_value"),
         ({"conversation": "conv_x"}, "conversation", "unsupported_parameter"),
         ({"input": [{"type": "no_such"}]}, "input[0].type", "invalid_value"),
     ],
