@@ -1,12 +1,14 @@
 """What only a SQLite file can get wrong: locks, crashes, plans, bytes left behind, disk."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +149,34 @@ async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
         await SQLiteStore(tmp_path / "sessions.db").get("a", owner=OWNER)
 
 
+async def test_opening_waits_for_whoever_opens_the_same_file(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "sessions.db")
+    with (tmp_path / "sessions.db.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        opening = asyncio.create_task(store.open())
+        await asyncio.sleep(0.1)
+
+        assert not opening.done()
+        assert not store.path.exists()
+
+    await opening
+    await say(store, "a")
+    await store.aclose()
+
+
+async def test_a_cancelled_opening_leaves_a_store_that_opens(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "sessions.db")
+    for steps in range(10):
+        opening = asyncio.create_task(store.open())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+
+    async with store:
+        await say(store, "a")
+
+
 async def test_a_missing_folder_and_a_foreign_file_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"missing/sessions\.db"):
         await SQLiteStore(tmp_path / "missing" / "sessions.db").open()
@@ -192,6 +222,19 @@ async def test_callers_that_wait_together_are_committed_together(store: SQLiteSt
     assert statements.count("COMMIT") < 64
 
 
+async def test_closing_answers_the_writes_under_way_truly(store: SQLiteStore) -> None:
+    writing = asyncio.gather(
+        *(store.reserve(new(f"n{number}"), owner=OWNER) for number in range(3))
+    )
+    await asyncio.sleep(0)
+    store._opened.writer.stop()
+    time.sleep(0.1)  # noqa: ASYNC251 -- the thread is to end before this loop hears of anything
+
+    assert await writing == [True] * 3
+    with pytest.raises(StoreError, match="closed"):
+        await store.reserve(new("late"), owner=OWNER)
+
+
 async def test_one_that_fails_harms_no_other_in_its_group(store: SQLiteStore) -> None:
     await say(store, "a")
     names = [f"n{number}" if number % 2 else "a" for number in range(64)]
@@ -217,6 +260,25 @@ async def test_a_full_disk_refuses_and_leaves_nothing_behind(store: SQLiteStore)
     await say(store, "b", "a")
     assert await store.get("large", owner=OWNER) is None
     assert await history_of(store, "b") == said(["a", "b"])
+
+
+async def test_when_sqlite_gives_up_a_transaction_nobody_in_the_group_is_told_it_was_kept(
+    store: SQLiteStore,
+) -> None:
+    def broken(db: sqlite3.Connection) -> None:
+        db.execute("ROLLBACK")  # as SQLite does by itself when the disk fails
+        raise sqlite3.OperationalError("disk I/O error")
+
+    answers = await asyncio.gather(
+        store.reserve(new("a"), owner=OWNER), store._write(broken), return_exceptions=True
+    )
+
+    # The first may have been committed alone, before the second came.
+    kept = await store.get("a", owner=OWNER) is not None
+    assert answers[0] is True if kept else isinstance(answers[0], StoreError)
+    assert isinstance(answers[1], StoreError)
+    assert "disk I/O error" in str(answers[1])
+    await say(store, "b")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -296,9 +358,11 @@ async def test_a_history_costs_the_same_in_a_table_ten_times_as_large(store: SQL
     before = await _steps(store, fork)
 
     await asyncio.gather(*(say_chain(store, f"other{number}_", 25) for number in range(10)))
-
-    assert 100 < before < 5000
     assert await _steps(store, fork) <= before * 1.05
+
+    await say_chain(store, "longer", 250, ids[-1])
+    assert await _steps(store, fork) <= before * 1.05
+    assert 100 < before < 5000
 
 
 async def _steps(store: SQLiteStore, id: str) -> int:
