@@ -30,6 +30,9 @@ from stores.postgres_pool import Connection, Database
 MIGRATING = 0x726D77
 """The advisory lock under which one process at a time changes the schema."""
 
+ISOLATION = "read_committed"
+"""What is read after a lock must be newer than the lock, whatever the server's default is."""
+
 LONGEST_NAME = 512
 """Characters of an end user's name that are kept as they are; an index entry is limited."""
 
@@ -84,7 +87,7 @@ class PostgresStore(SessionStore):
     # --- a turn's life
 
     async def reserve(self, new: NewResponse, *, owner: str) -> bool:
-        lease = new.lease
+        id, lease = text(new.id, "the id"), new.lease
         body = encode(new.body, "body")
         turn = (encode(list(new.input), "input"), _name(new.end_user))
         request = None if new.request is None else encode(new.request, "request")
@@ -94,12 +97,12 @@ class PostgresStore(SessionStore):
             return False
 
         async def work(connection: Connection, lost: bool) -> bool:
-            if lost and await connection.fetchval(sql.RESERVED, new.id, owner, lease.worker, body):
+            if lost and await connection.fetchval(sql.RESERVED, id, owner, lease.worker, body):
                 return True
-            row = (new.id, owner, self._branch_id(), *turn, *handle)
+            row = (id, owner, self._branch_id(), *turn, *handle)
             if new.parent is None:
-                return await connection.fetchval(sql.BEGIN, *row) is not None
-            return await connection.fetchval(sql.CONTINUE, *row, new.parent) is not None
+                return await connection.fetchval(sql.RESERVE_FIRST, *row) is not None
+            return await connection.fetchval(sql.RESERVE_NEXT, *row, new.parent) is not None
 
         return await self._database.run(work)
 
@@ -166,11 +169,11 @@ class PostgresStore(SessionStore):
         if not _possible(id, owner):
             return False
 
-        async def work(connection: Connection, _: bool) -> bool:
-            async with connection.transaction():
+        async def work(connection: Connection, lost: bool) -> bool:
+            async with connection.transaction(isolation=ISOLATION):
                 branch = await connection.fetchval(sql.LOCK_BRANCH_OF, id, owner)
                 if branch is None:
-                    return False
+                    return lost  # the call that was cut off has done it
                 if await connection.fetchval(statement, id, owner, *arguments) is None:
                     return False
                 await _trim(connection, [branch])
@@ -186,14 +189,15 @@ class PostgresStore(SessionStore):
         name = _name(user)
 
         async def work(connection: Connection, _: bool) -> int:
-            async with connection.transaction():
+            async with connection.transaction(isolation=ISOLATION):
                 if id is not None:
                     blanked = await _blank(connection, sql.PLACES_OF_ID, owner, id)
                 elif name is not None:
                     blanked = await _blank(connection, sql.PLACES_OF_USER, owner, name)
                 else:
                     blanked = await _erase_owner(connection, owner)
-                await connection.execute(sql.BUMP_EPOCH, secrets.token_bytes(16))
+                if blanked:
+                    await connection.execute(sql.BUMP_EPOCH, secrets.token_bytes(16))
                 return blanked
 
         return await self._database.run(work)

@@ -31,6 +31,7 @@ _LOST = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what a connection raises that was cut while nobody used it
     ConnectionError,
+    FileNotFoundError,  # the socket of a server that starts again
 )
 _BUSY = (
     *_COLLISION,
@@ -40,7 +41,12 @@ _BUSY = (
     asyncpg.CannotConnectNowError,
     TimeoutError,
 )
-_FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_FOREIGN = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,  # TimeoutError among them
+)
 
 
 @dataclass(slots=True)
@@ -72,17 +78,16 @@ class Database:
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        for ended in [other for other in self._pools if other.is_closed()]:
-            del self._pools[ended]
+        for ended in [other for other in list(self._pools) if other.is_closed()]:
+            self._pools.pop(ended, None)  # another thread may clear up, too
         opening = self._pools.get(loop)
         if opening is None:
             opening = self._pools[loop] = loop.create_task(self._open_pool())
         try:
             await asyncio.shield(opening)
-        except StoreError:
-            if self._pools.get(loop) is opening:
-                del self._pools[loop]
-            raise
+        finally:
+            if opening.done() and (opening.cancelled() or opening.exception() is not None):
+                self._pools.pop(loop, None)
 
     async def aclose(self) -> None:
         """Waits for the work under way in this event loop."""
@@ -115,8 +120,8 @@ class Database:
         for attempt in range(TRIES):
             try:
                 return await self._once(pool, work, lost=lost)
-            except (*_FOREIGN, TimeoutError) as error:
-                lost = lost or isinstance(error, _LOST)
+            except _FOREIGN as error:
+                lost = lost or _is_lost(error)
                 if attempt + 1 == TRIES or not _worth_retrying(error):
                     raise _ours(error) from error
             await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
@@ -126,8 +131,9 @@ class Database:
         async with pool.connections.acquire(timeout=ACQUIRE_S) as connection:
             try:
                 return await work(connection, lost)
-            except _LOST:
-                connection.terminate()  # or the pool may hand it out again
+            except _LOST as error:
+                if _is_lost(error):
+                    connection.terminate()  # or the pool may hand it out again
                 raise
 
     async def _open_pool(self) -> _Pool:
@@ -140,7 +146,7 @@ class Database:
                 init=_without_jit,
                 reset=_nothing,
             )
-        except (*_FOREIGN, TimeoutError) as error:
+        except _FOREIGN as error:
             raise _ours(error) from error
         except ValueError:
             raise _unreadable() from None
@@ -163,7 +169,7 @@ async def _close_at_the_end(connections: Any) -> AsyncGenerator[None, None]:
     finally:
         try:
             await asyncio.wait_for(connections.close(), CLOSE_S)
-        except (*_FOREIGN, TimeoutError):
+        except _FOREIGN:
             connections.terminate()
 
 
@@ -179,11 +185,16 @@ async def _nothing(_: Connection) -> None:
     """We change no session state, so giving a connection back need not cost a round trip."""
 
 
+def _is_lost(error: BaseException) -> bool:
+    """DataError is one of asyncpg's interface errors, but the connection is as good as before."""
+    return isinstance(error, _LOST) and not isinstance(error, asyncpg.DataError)
+
+
 def _worth_retrying(error: BaseException) -> bool:
     if isinstance(error, asyncpg.UniqueViolationError):
         # Two branches drew the same 63 random bits; the next draw differs.
         return error.table_name in ("rmw_branch", "rmw_turn")
-    return isinstance(error, (*_COLLISION, *_LOST)) and not isinstance(error, asyncpg.DataError)
+    return isinstance(error, _COLLISION) or _is_lost(error)
 
 
 def _ours(error: BaseException) -> StoreError:

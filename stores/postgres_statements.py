@@ -1,10 +1,10 @@
 """The statements of a turn's life in Postgres: what each does, what it locks, in which order.
 
-Only SQL, with a word on why. Locks are always taken in this order, so that nobody waits in a
-circle: branches, those forked deepest first (a child before its parent); then handles, by id; then
-turns; then `rmw_meta`. Adding a turn holds its branch and its parent's handle FOR KEY SHARE, which
-holds up nobody but who erases; that one holds its branches FOR UPDATE, so that what it then sees of
-them stays true.
+Only SQL, with a word on why. Nobody waits in a circle, because locks are taken in one order:
+branches, those forked deepest first (a child before its parent), each before its handles, by id,
+and those before its turns; `rmw_meta` last. Adding a turn holds its branch and its parent's handle
+FOR KEY SHARE, which holds up nobody but who erases; that one holds its branches FOR UPDATE, so that
+what its next statement sees of them stays true.
 """
 
 # --- a turn's life
@@ -14,14 +14,14 @@ rmw_response (id, owner, branch, depth, status, worker, lease_until, attempt, ca
               created_at, body, request)
 """
 
-BEGIN = f"""
+RESERVE_FIRST = f"""
 WITH root AS (INSERT INTO rmw_branch (id, owner) VALUES ($3, $2)),
      turn AS (INSERT INTO rmw_turn (branch, depth, input, end_user) VALUES ($3, 0, $4, $5))
 INSERT INTO {HANDLE} VALUES ($1, $2, $3, 0, $6, $7, $8, $9, 0, $10, $11, $12) RETURNING 1
 """
 
 # The branch is locked before the handle is read: who waited here for a delete finds it gone.
-CONTINUE = f"""
+RESERVE_NEXT = f"""
 WITH line AS MATERIALIZED (
         SELECT id FROM rmw_branch
         WHERE id = (SELECT branch FROM rmw_response WHERE id = $13 AND owner = $2)

@@ -1,0 +1,68 @@
+"""The planner's traps: no statement may cost more because others have stored more."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from stores import postgres_statements as sql
+from stores.postgres import PostgresStore
+
+STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "history": (sql.HISTORY, ("r77-9", "o7")),
+    "get": (sql.GET, ("r77-9", "o7")),
+    "input": (sql.INPUT, ("r77-9", "o7")),
+    "reserve": (
+        sql.RESERVE_NEXT,
+        ("new", "o7", 1, b"[]", None, "queued", "w", 1, 1, 1, b"{}", None, "r77-9"),
+    ),
+    "finish": (sql.FINISH, ("r77-9", "o7", "w", 1, "failed", b"{}", b"[]", None, None)),
+    "release": (sql.RELEASE, ("r77-9", "o7", "w", 1)),
+    "renew": (sql.RENEW, ("w", 1)),
+    "take_expired": (sql.TAKE_EXPIRED, ("w", 1, 2, 100)),
+    "lock": (sql.LOCK_BRANCH_OF, ("r77-9", "o7")),
+    "trim": (sql.TRIM, ([77, 78],)),
+    "purge id": (sql.PLACES_OF_ID, ("o7", "r77-9")),
+    "purge user": (sql.PLACES_OF_USER, ("o7", "nobody")),
+    "blank": (sql.BLANK, ([77, 78], [1, 2])),
+    "delete at": (sql.DELETE_AT, ([77, 78], [1, 2])),
+}
+
+
+@pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
+async def test_no_statement_reads_everybodys_rows(postgres_dsn: str, plans: str) -> None:
+    async with PostgresStore(postgres_dsn):
+        pass
+    connection = await asyncpg.connect(postgres_dsn)
+    try:
+        await connection.execute(
+            """
+            INSERT INTO rmw_branch SELECT n, 'o' || n % 70, NULLIF(n % 10, n % 20), 5
+            FROM generate_series(1, 3000) n;
+            INSERT INTO rmw_turn SELECT n, d, '[]', '[]' FROM generate_series(1, 3000) n,
+            generate_series(0, 9) d;
+            INSERT INTO rmw_response SELECT 'r' || n || '-' || d, 'o' || n % 70, n, d, 'completed',
+            NULL, NULL, 1, 0, n, '{}' FROM generate_series(1, 3000) n, generate_series(0, 9) d;
+            ANALYZE;
+            """
+        )
+        await connection.execute(f"SET plan_cache_mode = {plans}")
+        for name, (statement, arguments) in STATEMENTS.items():
+            prepared = await connection.prepare(statement)
+            plan = await prepared.explain(*arguments)
+            scans = [node for node in _nodes(plan) if node["Node Type"] == "Seq Scan"]
+            assert [node["Relation Name"] for node in scans] == [], (name, plan)
+    finally:
+        await connection.close()
+
+
+def _nodes(plan: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(plan, list):
+        for part in plan:
+            yield from _nodes(part)
+    elif isinstance(plan, dict):
+        if "Node Type" in plan:
+            yield plan
+        for part in plan.values():
+            yield from _nodes(part)
