@@ -156,7 +156,7 @@ class SQLiteStore(SessionStore):
 
         name = f"{self.path}.lock"
         try:
-            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise StoreError(f"cannot open {name}: {error.strerror}") from error
         try:
@@ -292,8 +292,10 @@ class SQLiteStore(SessionStore):
 
 
 async def _end(threads: _Threads) -> None:
-    for thread in (threads.reader, threads.writer):
+    both = (threads.reader, threads.writer)
+    for thread in both:
         thread.stop()
+    for thread in both:
         await thread.join()
 
 

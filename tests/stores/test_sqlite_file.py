@@ -1,4 +1,4 @@
-"""What only a SQLite file can get wrong: locks, crashes, plans, bytes left behind, disk."""
+"""What only a SQLite file can get wrong: locks, crashes, opening, bytes left behind, size."""
 
 import asyncio
 import fcntl
@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from stores import SQLiteStore, StoreBusy, StoredTurn, StoreError
-from stores import sqlite_operations as operations
 from stores.base import NativeState, Outcome
-from stores.testing.turns import LEASE, NOW, OWNER, history_of, new, outcome, said, say, say_chain
+from stores.testing.turns import LEASE, OWNER, history_of, new, outcome, said, say, say_chain
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -207,185 +205,6 @@ async def test_synchronous_is_as_asked(tmp_path: Path, synchronous: str, level: 
             level,
         )
         await say(store, "a")
-
-
-# --- one writer for many
-
-
-async def test_callers_that_wait_together_are_committed_together(store: SQLiteStore) -> None:
-    statements: list[str] = []
-    await store._write(lambda db: db.set_trace_callback(statements.append))
-
-    await asyncio.gather(*(say(store, f"n{number}") for number in range(64)))
-
-    assert statements.count("SAVEPOINT job") >= 128
-    assert statements.count("COMMIT") < 64
-
-
-async def test_closing_answers_the_writes_under_way_truly(store: SQLiteStore) -> None:
-    writing = asyncio.gather(
-        *(store.reserve(new(f"n{number}"), owner=OWNER) for number in range(3))
-    )
-    await asyncio.sleep(0)
-    store._opened.writer.stop()
-    time.sleep(0.1)  # noqa: ASYNC251 -- the thread is to end before this loop hears of anything
-
-    assert await writing == [True] * 3
-    with pytest.raises(StoreError, match="closed"):
-        await store.reserve(new("late"), owner=OWNER)
-
-
-async def test_one_that_fails_harms_no_other_in_its_group(store: SQLiteStore) -> None:
-    await say(store, "a")
-    names = [f"n{number}" if number % 2 else "a" for number in range(64)]
-
-    answers = await asyncio.gather(
-        *(store.reserve(new(name), owner=OWNER) for name in names), return_exceptions=True
-    )
-
-    for name, answer in zip(names, answers, strict=True):
-        assert isinstance(answer, StoreError) if name == "a" else answer is True
-    rows = await store._read("SELECT count(*) FROM rmw_branch")
-    assert rows == [(33,)]
-
-
-async def test_a_full_disk_refuses_and_leaves_nothing_behind(store: SQLiteStore) -> None:
-    await say(store, "a")
-    await store._write(lambda db: db.execute("PRAGMA max_page_count = 40").fetchall())
-    large = new("large", "a", input=[{"text": "x" * 1_000_000}])
-
-    with pytest.raises(StoreError, match="full"):
-        await store.reserve(large, owner=OWNER)
-
-    await say(store, "b", "a")
-    assert await store.get("large", owner=OWNER) is None
-    assert await history_of(store, "b") == said(["a", "b"])
-
-
-async def test_when_sqlite_gives_up_a_transaction_nobody_in_the_group_is_told_it_was_kept(
-    store: SQLiteStore,
-) -> None:
-    def broken(db: sqlite3.Connection) -> None:
-        db.execute("ROLLBACK")  # as SQLite does by itself when the disk fails
-        raise sqlite3.OperationalError("disk I/O error")
-
-    answers = await asyncio.gather(
-        store.reserve(new("a"), owner=OWNER), store._write(broken), return_exceptions=True
-    )
-
-    # The first may have been committed alone, before the second came.
-    kept = await store.get("a", owner=OWNER) is not None
-    assert answers[0] is True if kept else isinstance(answers[0], StoreError)
-    assert isinstance(answers[1], StoreError)
-    assert "disk I/O error" in str(answers[1])
-    await say(store, "b")
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_a_mistake_in_an_operation_reaches_every_caller(store: SQLiteStore) -> None:
-    def mistaken(_: sqlite3.Connection) -> None:
-        raise ZeroDivisionError
-
-    answers = await asyncio.gather(
-        *(store._write(mistaken) for _ in range(3)), return_exceptions=True
-    )
-    assert [type(answer) for answer in answers] == [StoreError] * 3
-
-    await store.aclose()
-    await store.open()
-    await say(store, "a")
-
-
-async def test_a_branch_id_that_is_taken_is_not_shared(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn = iter([5, 5, 5, 6])
-    monkeypatch.setattr("stores.sqlite_operations.secrets.randbits", lambda _: next(drawn))
-
-    await say(store, "a")
-    await say(store, "theirs", owner="somebody else")
-
-    assert await history_of(store, "a") == said(["a"])
-    assert await store._read("SELECT id FROM rmw_branch ORDER BY id") == [(5,), (6,)]
-
-
-# --- plans
-
-
-async def test_no_statement_scans_a_table(store: SQLiteStore) -> None:
-    statements: list[str] = []
-    await store._write(lambda db: db.set_trace_callback(statements.append))
-    await store._opened.reader.run(lambda db: db.set_trace_callback(statements.append))
-
-    await _do_everything(store)
-
-    verbs = ("SELECT", "WITH", "UPDATE", "DELETE", "INSERT")
-    plans = {
-        statement: await store._read(f"EXPLAIN QUERY PLAN {statement}")
-        for statement in statements
-        if statement.strip().startswith(verbs)
-    }
-    assert len(plans) > 30
-    tables = ("rmw_", "r", "t", "b")
-    for statement, plan in plans.items():
-        scanned = [step[3].split()[1] for step in plan if step[3].startswith("SCAN ")]
-        allowed = "INDEXED BY ix_rmw_response_worker" in statement
-        assert allowed or not [name for name in scanned if name.startswith(tables)], statement
-
-
-async def _do_everything(store: SQLiteStore) -> None:
-    for name in ("a", "u", "o"):
-        ids = await say_chain(store, name, 3)
-        await say(store, f"{name}fork", ids[0], end_user="ann")
-    await store.input("a0", owner=OWNER)
-    await store.get("a0", owner=OWNER)
-    await history_of(store, "afork")
-    await store.secret("seal")
-    await store.reserve(new("late", "a2"), owner=OWNER)
-    await store.renew("worker-1", NOW)
-    [late] = await store.take_expired("w2", now=LEASE.until, until=LEASE.until)
-    assert late.lease is not None
-    await store.release("late", owner=OWNER, lease=late.lease)
-    await store.delete("a0", owner=OWNER)
-    await store.purge(OWNER, id="a1")
-    await store.purge(OWNER, user="ann")
-    await store.purge(OWNER)
-
-
-async def test_a_history_costs_the_same_in_a_table_ten_times_as_large(store: SQLiteStore) -> None:
-    ids = await say_chain(store, "n", 20)
-    fork = (await say_chain(store, "f", 5, ids[10]))[-1]
-    before = await _steps(store, fork)
-
-    await asyncio.gather(*(say_chain(store, f"other{number}_", 25) for number in range(10)))
-    assert await _steps(store, fork) <= before * 1.05
-
-    await say_chain(store, "longer", 250, ids[-1])
-    assert await _steps(store, fork) <= before * 1.05
-    assert 100 < before < 5000
-
-
-async def _steps(store: SQLiteStore, id: str) -> int:
-    """How many instructions SQLite's machine runs for a history: no clock, no noise."""
-    steps = 0
-
-    def count() -> int:
-        nonlocal steps
-        steps += 1
-        return 0
-
-    await store._opened.reader.run(lambda db: db.set_progress_handler(count, 1))
-    await store.history(id, owner=OWNER)
-    await store._opened.reader.run(lambda db: db.set_progress_handler(None, 0))
-    return steps
-
-
-async def test_a_history_is_one_row_for_each_branch(store: SQLiteStore) -> None:
-    ids = await say_chain(store, "n", 30)
-    fork = (await say_chain(store, "f", 30, ids[10]))[-1]
-
-    assert len(await store._read(operations.HISTORY, ids[-1], OWNER)) == 1
-    assert len(await store._read(operations.HISTORY, fork, OWNER)) == 2
 
 
 # --- bytes
