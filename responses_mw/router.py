@@ -121,8 +121,8 @@ def _deployments(
     for n, entry in enumerate(given):
         if not isinstance(entry, Deployment) or not isinstance(entry.provider, Provider):
             raise ConfigurationError(
-                f"models[{name!r}][{n}] is a {type(entry).__name__}; a Deployment around a Provider "
-                "(an object with a method stream(turn)) is needed"
+                f"models[{name!r}][{n}] is a {type(entry).__name__}; "
+                "a Deployment around a Provider (an object with a method stream(turn)) is needed"
             )
         id = entry.id or (name if len(given) == 1 else f"{name}-{n}")
         found.append(dataclasses.replace(entry, id=id))

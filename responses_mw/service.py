@@ -5,31 +5,27 @@ generation started. Nothing is stored for a request that is refused.
 """
 
 import asyncio
-import dataclasses
 import time
-from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from responses_mw.assembler import ResponseAssembler, Seal
-from responses_mw.conversation import rebuild
 from responses_mw.envelope import response_body
-from responses_mw.errors import Conflict, InvalidRequest, NotFound, ResponsesError
+from responses_mw.errors import InvalidRequest, NotFound, ResponsesError
 from responses_mw.following import Follower
 from responses_mw.generation import (
     Generation,
     Record,
     lease_until,
     outcome_of,
-    previous_response_not_found,
-    unavailable,
 )
 from responses_mw.ids import new_id
 from responses_mw.items import stored_items
 from responses_mw.listening import Listener
+from responses_mw.preparation import Preparation, kept
 from responses_mw.replay import retell
 from responses_mw.runtime import HEAR_S, Runtime
-from responses_mw.schema import CreateRequest, turn_from
+from responses_mw.schema import CreateRequest
 from responses_mw.seals import Sealer
 from responses_mw.turn import Item, Turn
 from stores.base import (
@@ -39,10 +35,7 @@ from stores.base import (
     NewResponse,
     SessionStore,
     StoredResponse,
-    StoreError,
 )
-
-T = TypeVar("T")
 
 MAX_ATTEMPTS = 3
 """How often background work is begun again after its worker died."""
@@ -61,8 +54,13 @@ class Service:
 
     # --- generating
 
-    async def create(self, request: CreateRequest, *, owner: str) -> Generation:
-        """Starts a generation; it lives on in the runtime. Raises InvalidRequest for a bad turn."""
+    async def create(
+        self, request: CreateRequest, *, owner: str, remembered: History | None = None
+    ) -> Generation:
+        """Starts a generation; it lives on in the runtime. Raises InvalidRequest for a bad turn.
+
+        `remembered` is the chain of a previous response that was not stored, as a caller kept it.
+        """
         self._runtime.router.check(request.model)
         if request.background and not request.store:
             raise InvalidRequest(
@@ -70,12 +68,14 @@ class Service:
                 param="background",
                 code="invalid_value",
             )
-        history = await self._history(request.previous_response_id, owner)
+        preparation = Preparation(self._runtime, owner)
+        if remembered is None:
+            remembered = await preparation.history(request.previous_response_id)
         id = new_id("resp")
         items = stored_items(request.items, id)
         created = time.time()
         body = response_body(request, id=id, created_at=int(created), model=request.model)
-        turn = self._turn(request, history, items, owner)
+        turn = preparation.turn(request, remembered, items)
         record = self._record(request, body, items, owner, created) if request.store else None
         return self._start(request, body, turn, record, owner)
 
@@ -83,14 +83,17 @@ class Service:
         """Begins background work again that had said nothing; ends everything else."""
         assert left.lease is not None
         again = left.request is not None and not left.output and not left.cancel_requested
+        error = ResponsesError(_WORKER_STOPPED)
         if again and left.lease.attempt <= MAX_ATTEMPTS:
-            await self._begin_again(left)
-            return
+            try:
+                return await self._begin_again(left)
+            except ResponsesError as refused:
+                error = refused
         _, assembler = retell(left.body, left.output, left.cuts)
         if left.cancel_requested:
             assembler.cancel()
         else:
-            assembler.fail(ResponsesError(_WORKER_STOPPED))
+            assembler.fail(error)
         await self._store.finish(left.id, outcome_of(assembler), owner=left.owner, lease=left.lease)
 
     async def _begin_again(self, left: StoredResponse) -> None:
@@ -99,10 +102,11 @@ class Service:
         if history is None:
             return
         request = CreateRequest.of(left.request)
+        self._runtime.router.check(request.model)
         *before, own = history.turns
         # Its parent was checked when it was first asked for; what that left open is left out.
         chain = History("incomplete", before)
-        turn = self._turn(request, chain, own.input, left.owner)
+        turn = Preparation(self._runtime, left.owner).turn(request, chain, own.input)
         record = Record(self._store, left.owner, left.id, left.lease)
         self._start(request, left.body, turn, record, left.owner)
 
@@ -125,19 +129,6 @@ class Service:
         )
         self._runtime.start(generation)
         return generation
-
-    def _turn(
-        self, request: CreateRequest, history: History | None, items: list[Item], owner: str
-    ) -> Turn:
-        sealer = Sealer(self._runtime.seal_key, owner)
-        spans = rebuild(history, sealer.spans(items), unseal=sealer.spans)
-        turn = turn_from(request, spans, request.model)
-        changes: dict[str, Any] = {}
-        if request.background:
-            changes["stream"] = True
-        if self._runtime.settings.strict:
-            changes["strict"] = True
-        return dataclasses.replace(turn, **changes) if changes else turn
 
     # --- reading
 
@@ -164,7 +155,7 @@ class Service:
             id, owner=owner, limit=limit, descending=descending, after=after
         )
         try:
-            found = await self._kept(page)
+            found = await kept(page)
         except KeyError as error:
             raise InvalidRequest(
                 f"No input item with id {str(after)[:100]!r} in this response.", param="after"
@@ -193,7 +184,7 @@ class Service:
         if running is not None:
             running.cancel()
             await running.ended()
-        elif await self._kept(self._store.request_cancel(id, owner=owner)):
+        elif await kept(self._store.request_cancel(id, owner=owner)):
             await self._until_stopped(id, owner)
         return await self.get(id, owner=owner)
 
@@ -205,7 +196,7 @@ class Service:
             await asyncio.sleep(HEAR_S / 5)
 
     async def delete(self, id: str, *, owner: str) -> dict[str, Any]:
-        if not _is_response(id) or not await self._kept(self._store.delete(id, owner=owner)):
+        if not _is_response(id) or not await kept(self._store.delete(id, owner=owner)):
             raise _not_found(id)
         running = self._runtime.generations.get(id)
         if running is not None:
@@ -215,25 +206,10 @@ class Service:
     # --- parts
 
     async def _stored(self, id: str, owner: str) -> StoredResponse:
-        found = await self._kept(self._store.get(id, owner=owner)) if _is_response(id) else None
+        found = await kept(self._store.get(id, owner=owner)) if _is_response(id) else None
         if found is None:
             raise _not_found(id)
         return found
-
-    async def _history(self, id: str | None, owner: str) -> History | None:
-        if id is None:
-            return None
-        history = await self._kept(self._store.history(id, owner=owner))
-        if history is None:
-            raise previous_response_not_found(id)
-        if history.status in RUNNING:
-            raise Conflict(
-                f"Response '{id}' is still being generated; continue it when it has ended.",
-                param="previous_response_id",
-                code="response_in_progress",
-                headers={"Retry-After": "1"},
-            )
-        return history
 
     def _assembler(self, body: dict[str, Any], turn: Turn, seal: Seal | None) -> ResponseAssembler:
         return ResponseAssembler(
@@ -266,12 +242,6 @@ class Service:
             end_user=request.safety_identifier or request.user,
         )
         return Record(self._store, owner, new.id, lease, new)
-
-    async def _kept(self, reading: Awaitable[T]) -> T:
-        try:
-            return await reading
-        except StoreError as error:
-            raise unavailable(error) from error
 
 
 def _is_response(id: str) -> bool:
