@@ -86,9 +86,11 @@ class Service:
         error = ResponsesError(_WORKER_STOPPED)
         if again and left.lease.attempt <= MAX_ATTEMPTS:
             try:
-                return await self._begin_again(left)
+                await self._begin_again(left)
             except ResponsesError as refused:
                 error = refused
+            else:
+                return
         _, assembler = retell(left.body, left.output, left.cuts)
         if left.cancel_requested:
             assembler.cancel()
