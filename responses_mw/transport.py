@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 
-from responses_mw.adapters.base import Adapter, UpstreamRequest
+from responses_mw.adapters.base import PARSERS, Adapter, UpstreamRequest
 from responses_mw.deltas import Delta, UpstreamInfo
 from responses_mw.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnavailable
-from responses_mw.sse import NDJSONParser, SSEParser
 from responses_mw.turn import Turn
 
 if TYPE_CHECKING:
@@ -163,7 +162,9 @@ class HTTPProvider:
     # --- hearing
 
     def _accepted(self, request: UpstreamRequest, response: httpx.Response) -> UpstreamInfo:
-        upstream_id = response.headers.get("x-request-id") or response.headers.get("request-id")
+        names = ("x-request-id", "request-id", "x-amzn-requestid")
+        given = (response.headers.get(name) for name in names)
+        upstream_id = next((id for id in given if id), None)
         return UpstreamInfo(upstream_id=upstream_id, dropped=request.dropped)
 
     async def _refusal(self, response: httpx.Response) -> Exception:
@@ -178,7 +179,7 @@ class HTTPProvider:
 
     async def _streamed(self, response: httpx.Response, turn: Turn) -> AsyncIterator[list[Delta]]:
         self._check_framing(response)
-        parser = SSEParser() if self.adapter.framing == "sse" else NDJSONParser()
+        parser = PARSERS[self.adapter.framing]()
         decoder = self.adapter.decoder(turn)
         chunks = response.aiter_bytes()
         while True:

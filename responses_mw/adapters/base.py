@@ -1,16 +1,30 @@
 """The two shapes an adapter has: encode a turn, decode an answer. No I/O, no state between
 requests."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError
-from responses_mw.sse import ServerSentEvent
+from responses_mw.eventstream import EventStreamParser
+from responses_mw.sse import NDJSONParser, ServerSentEvent, SSEParser
 from responses_mw.turn import Turn
 
-Framing = Literal["sse", "ndjson"]
+Framing = Literal["sse", "ndjson", "eventstream"]
+
+
+class Parser(Protocol):
+    """Cuts one stream's bytes into events, whatever the chunking."""
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]: ...
+
+
+PARSERS: Mapping[Framing, Callable[[], Parser]] = {
+    "sse": SSEParser,
+    "ndjson": NDJSONParser,
+    "eventstream": EventStreamParser,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,8 @@ class UpstreamRequest:
 
 
 class Decoder(Protocol):
-    """One streamed answer. NDJSON lines arrive as events with `event` None."""
+    """One streamed answer. NDJSON lines arrive as events with `event` None; an AWS event-stream
+    message has its event type, or its exception's, as `event`."""
 
     def feed(self, event: ServerSentEvent) -> Iterator[Delta]: ...
 

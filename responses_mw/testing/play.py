@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from responses_mw.adapters.base import Adapter
+from responses_mw.adapters.base import PARSERS, Adapter
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.deltas import Delta
 from responses_mw.envelope import response_body
 from responses_mw.errors import UpstreamError
 from responses_mw.schema import CreateRequest
-from responses_mw.sse import NDJSONParser, SSEParser
 from responses_mw.turn import Turn
 
 Event = dict[str, Any]
@@ -50,7 +49,7 @@ def _read(path: Path) -> bytes:
 
 
 def _stream(adapter: Adapter, turn: Turn, body: bytes, chunk: int | None) -> Iterator[Delta]:
-    parser = SSEParser() if adapter.framing == "sse" else NDJSONParser()
+    parser = PARSERS[adapter.framing]()
     decoder = adapter.decoder(turn)
     size = chunk or max(1, len(body))
     for start in range(0, len(body), size):
