@@ -120,6 +120,27 @@ class DeletingTests(StoreHooks):
         await tree.check(store)
         tree.check_kept(await self.kept(store))
 
+    async def test_a_chain_deleted_all_at_once_leaves_nothing(self, store: SessionStore) -> None:
+        for round in range(8):
+            ids = await say_chain(store, f"c{round}_", 10)
+
+            deleted = await asyncio.gather(*(store.delete(id, owner=OWNER) for id in ids))
+
+            assert deleted == [True] * 10
+            assert await self.kept(store) == []
+
+    async def test_branches_deleted_all_at_once_leave_nothing(self, store: SessionStore) -> None:
+        for round in range(8):
+            ids = await say_chain(store, f"c{round}_", 3)
+            forks = [await say(store, f"f{round}_{number}", ids[-1]) for number in range(10)]
+            for id in ids:
+                await store.delete(id, owner=OWNER)
+
+            deleted = await asyncio.gather(*(store.delete(id, owner=OWNER) for id in forks))
+
+            assert deleted == [True] * 10
+            assert await self.kept(store) == []
+
     async def test_of_many_deletes_of_one_id_one_is_true(self, store: SessionStore) -> None:
         await say(store, "a")
 

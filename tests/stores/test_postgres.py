@@ -231,6 +231,26 @@ async def test_connections_cut_during_use_lose_nothing(
     assert cuts > 4
 
 
+async def test_a_cancelled_caller_does_not_cancel_what_is_under_way(
+    store: PostgresStore, dsn: str
+) -> None:
+    other = await asyncpg.connect(dsn)
+    async with other.transaction():
+        await other.execute("LOCK TABLE rmw_response")
+        caller = asyncio.create_task(store.reserve(new("a"), owner=OWNER))
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    await other.close()
+
+    await store.aclose()  # waits for it
+
+    await store.open()
+    assert await history_of(store, "a") == ["<a?>"]
+
+
 async def test_a_store_that_is_not_open_says_so(dsn: str) -> None:
     with pytest.raises(StoreError, match=r"await its open\(\) first"):
         await PostgresStore(dsn).get("a", owner=OWNER)
