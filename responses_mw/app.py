@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from responses_mw.errors import ResponsesError, Unauthorized
+from responses_mw.http import on_error
 from responses_mw.router import Models, Router
-from responses_mw.routes import ResponseRoutes, on_error
+from responses_mw.routes import ResponseRoutes
 from responses_mw.runtime import Runtime
 from responses_mw.service import Service
 from responses_mw.settings import Settings

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from responses_mw.errors import ResponsesError
-from responses_mw.routes import json_response
+from responses_mw.http import json_response
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from responses_mw.errors import InvalidRequest, ResponsesError, Unauthorized
-from responses_mw.routes import json_response
+from responses_mw.http import json_response
 
 OPEN_PATHS = {f"{root}/health/{question}" for root in ("", "/v1") for question in ("live", "ready")}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -19,7 +19,7 @@ from responses_mw.app import ResponsesApp
 from responses_mw.cli.drain import Drain
 from responses_mw.cli.gate import Gate
 from responses_mw.errors import NotFound, ResponsesError
-from responses_mw.routes import json_response, on_error
+from responses_mw.http import json_response, on_error
 from stores.base import StoreError
 
 

@@ -1,0 +1,156 @@
+"""What every route needs of HTTP: bodies in, JSON and server-sent events out, errors, paging.
+
+Errors leave here in the OpenAI envelope, framework ones included.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from responses_mw.errors import BodyTooLarge, InvalidRequest, ResponsesError
+from responses_mw.ids import new_id
+from responses_mw.output_items import Event
+
+_STREAM_HEADERS = {
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",  # nginx would hold events back
+    "connection": "keep-alive",
+}
+_KEEP_ALIVE = b": keep-alive\n\n"
+_DONE = b"data: [DONE]\n\n"
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """Refuses a body that is larger than `limit` bytes before it is read whole."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than {limit} bytes.")
+
+
+class Heard(Protocol):
+    def batches(self) -> AsyncIterator[list[Event] | None]: ...
+
+    def leave(self) -> None:
+        """Ends `batches`."""
+        ...
+
+
+class EventStream(Response):
+    """Sends events as they come, each whole in one chunk and several at a time. `leave` is called
+    if the client goes before their end, and must end them."""
+
+    def __init__(
+        self, heard: Heard, *, headers: dict[str, str], leave: Callable[[], None] | None = None
+    ) -> None:
+        self._heard = heard
+        self._leave = leave or heard.leave
+        self.status_code = 200
+        self.background = None
+        self.media_type = "text/event-stream"
+        self.init_headers({**_STREAM_HEADERS, **headers})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        watching = asyncio.create_task(watch(receive, self._leave))
+        try:
+            await send(start)
+            async for events in self._heard.batches():
+                body = _KEEP_ALIVE if events is None else encode_events(events)
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+            await send({"type": "http.response.body", "body": _DONE})
+        except (asyncio.CancelledError, OSError):
+            self._leave()
+            raise
+        finally:
+            watching.cancel()
+
+
+def encode_events(events: list[Event]) -> bytes:
+    pieces: list[bytes] = []
+    for event in events:
+        pieces += (b"event: ", event["type"].encode(), b"\ndata: ", orjson.dumps(event), b"\n\n")
+    return b"".join(pieces)
+
+
+def json_response(
+    body: Any, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Every error, the framework's included, in the envelope that clients parse."""
+    match error:
+        case ResponsesError():
+            known = error
+        case HTTPException():
+            known = _of_framework(request, error)
+        case _:
+            known = ResponsesError("The server had an error while processing the request.")
+    headers = {**known.headers, "x-request-id": new_id("req")}
+    return json_response(known.envelope(), status=known.status, headers=headers)
+
+
+def _of_framework(request: Request, error: HTTPException) -> ResponsesError:
+    place = f"{request.method} {request.url.path[:200]}"
+    known = InvalidRequest(
+        f"{error.detail}: {place}" if error.status_code in (404, 405) else error.detail,
+        code="unknown_url" if error.status_code == 404 else None,
+        headers=dict(error.headers or {}),
+    )
+    known.status = error.status_code
+    return known
+
+
+async def watch(receive: Receive, leave: Callable[[], None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    leave()
+
+
+def cursor(text: str | None) -> int:
+    if text is None:
+        return -1
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    raise InvalidRequest(
+        f"starting_after must be the sequence_number of an event, not {text[:20]!r}.",
+        param="starting_after",
+        code="invalid_value",
+    )
+
+
+def limit(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 100:
+        return int(text)
+    raise InvalidRequest(
+        f"limit must be a whole number from 1 to 100, not {text[:20]!r}.",
+        param="limit",
+        code="invalid_value",
+    )
+
+
+def descending(text: str) -> bool:
+    if text in ("asc", "desc"):
+        return text == "desc"
+    raise InvalidRequest(
+        f"order must be 'asc' or 'desc', not {text[:20]!r}.", param="order", code="invalid_value"
+    )
