@@ -1,0 +1,129 @@
+"""What README.md says is so: its code, its lists and its promises are held against the project."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from cases import REPOSITORY
+from starlette.routing import Route
+
+from responses_mw import AnthropicMessages, ChatCompletions, ResponsesApp, Settings, later
+from responses_mw.adapters.chat_dialects import DIALECTS
+from responses_mw.schema import CreateRequest
+from responses_mw.testing import EchoProvider
+from responses_mw.upstreams import OPENAI_CHAT, UPSTREAMS
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def rows(title: str) -> list[list[str]]:
+    """The cells of each table row below a heading, without its head."""
+    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def point(beginning: str) -> str:
+    """One point of the list of parameters."""
+    listed = section("What is served")
+    return listed.partition(f"\n- {beginning}")[2].partition("\n- ")[0].partition("\n\n")[0]
+
+
+def test_the_first_block_is_an_example() -> None:
+    first = README.partition("```python\n")[2].partition("```")[0]
+    assert README.count("```", 0, README.index("```python")) == 0
+    assert first == (REPOSITORY / "examples" / "fastapi_app.py").read_text()
+
+
+def test_every_example_is_listed() -> None:
+    linked = set(re.findall(r"\(examples/([\w.]+)\)", README))
+    assert linked == {path.name for path in (REPOSITORY / "examples").iterdir() if path.is_file()}
+
+
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("promise", rows("What it promises"), ids=lambda row: row[0][:40])
+def test_every_promise_has_its_test(promise: list[str]) -> None:
+    file, _, name = promise[1].strip("`").partition("::")
+    assert re.search(rf"^\s*(async )?def {name}\(", (REPOSITORY / file).read_text(), re.MULTILINE)
+
+
+def test_the_routes_are_these() -> None:
+    app = ResponsesApp(store="memory://", models={"echo": EchoProvider()})
+    served = {
+        f"{method} {route.path}"
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert {row[0].strip("`") for row in rows("What is served")} == served
+
+
+def test_what_is_refused_is_what_the_server_refuses() -> None:
+    parameters = [
+        path if refused is later.ANY else f"{path}: {json.dumps(refused)}"
+        for path, refused in later.PARAMETERS.items()
+    ]
+    named, _, others = point("Refused for now").partition("input items")
+    assert code(named) == parameters
+    assert code(others.partition(";")[0]) == list(later.ITEM_TYPES)
+
+
+def test_every_parameter_is_listed_once() -> None:
+    refused = [path for path, value in later.PARAMETERS.items() if value is later.ANY]
+    effective = [name for name in code(point("In effect")) if name in CreateRequest.model_fields]
+    idle = [name.partition(":")[0] for name in code(point("Checked and without effect"))]
+    idle = [name for name in idle if "." not in name and name not in ("include", "truncation")]
+    assert sorted([*effective, *idle, *refused, "truncation"]) == sorted(CreateRequest.model_fields)
+
+
+def test_the_providers_are_these() -> None:
+    known = {**UPSTREAMS, "openai": OPENAI_CHAT}
+    told = {code(row[0])[0]: row for row in rows("Providers")}
+    assert told.keys() == known.keys()
+    for name, upstream in known.items():
+        where, what, key = told[name]
+        adapter = upstream.adapter()
+        if isinstance(adapter, ChatCompletions):
+            assert code(what) == ["ChatCompletions", adapter.dialect.name]
+        else:
+            assert isinstance(adapter, AnthropicMessages)
+            assert code(what) == ["AnthropicMessages"]
+        assert code(key) == ([] if upstream.key_variable is None else [upstream.key_variable])
+        assert ("needs `api_base`" in where) == (upstream.base_url is None)
+
+
+def test_the_conformance_suite_runs_as_shown(tmp_path: Path) -> None:
+    block = (REPOSITORY / "docs" / "stores.md").read_text().partition("```python\n")[2]
+    (tmp_path / "test_my_store.py").write_text(block.partition("```")[0])
+    (tmp_path / "my_store.py").write_text("from stores import SQLiteStore as MyStore\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "stranger"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert re.search(r"^\d+ passed", found.stdout, re.MULTILINE), found.stdout + found.stderr
+
+
+def test_every_dialect_is_named() -> None:
+    assert set(DIALECTS) <= set(code(section("Providers")))
+
+
+def test_the_settings_are_these() -> None:
+    told = {code(row[0])[0]: code(row[1]) for row in rows("Settings")}
+    assert told == {field.name: [repr(field.default)] for field in fields(Settings)}
