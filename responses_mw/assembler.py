@@ -5,17 +5,22 @@ item and response status, and that there is exactly one terminal event.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, assert_never
 
 from responses_mw import cuts
+from responses_mw.canonical import ADDED, PassedItems
 from responses_mw.deltas import (
     AnnotationAdded,
+    Canonical,
     Delta,
     ItemFinished,
     MessageStarted,
     NativeTurn,
+    Note,
+    Opening,
     OutputItem,
+    PartFinished,
     ReasoningDelta,
     RefusalDelta,
     Stopped,
@@ -37,6 +42,7 @@ from responses_mw.output_items import (
     OpenMessage,
     OpenReasoning,
     RawReasoning,
+    characters,
 )
 
 Seal = Callable[[NativeTurn | None, Sequence[Item]], str]
@@ -74,6 +80,7 @@ class ResponseAssembler:
         self._items: list[OpenItem] = []
         self._open: OpenMessage | OpenReasoning | None = None
         self._calls: dict[str | int, OpenCall] = {}
+        self._passed = PassedItems()
         self._stopped: Stopped | None = None
         self._terminal = False
         self._cuts = cuts.CutList()
@@ -111,11 +118,8 @@ class ResponseAssembler:
     @property
     def cuts(self) -> dict[str, Any]:
         """How the events so far can be made again from `output` (see `replay`)."""
-        return {
-            "queued": self._queued,
-            "raw": self._raw_reasoning,
-            "groups": self._cuts.groups,
-        }
+        groups = self._cuts.groups
+        return {"queued": self._queued, "raw": self._raw_reasoning, "groups": groups}
 
     @property
     def response(self) -> dict[str, Any]:
@@ -125,9 +129,7 @@ class ResponseAssembler:
     def start(self, status: str = "in_progress") -> list[Event]:
         """`queued` puts that event between the other two."""
         self._queued = status == "queued"
-        kinds = ["created", "in_progress"]
-        if status == "queued":
-            kinds.insert(1, "queued")
+        kinds = ["created", "queued", "in_progress"] if self._queued else ["created", "in_progress"]
         events = self._stamp([self._lifecycle(kind, status) for kind in kinds])
         self._envelope["status"] = "in_progress"
         return events
@@ -136,37 +138,43 @@ class ResponseAssembler:
         """Raises UpstreamProtocolError for deltas that make no sense together."""
         match delta:
             case TextDelta(text, logprobs):
-                return self._stamp(self._text(_unicode(text), logprobs))
+                return self._stamp(self._text(characters(text), logprobs))
             case ToolCallDelta(key, arguments):
                 call = self._call(key)
                 self._cuts.add(cuts.ARGUMENTS, call.output_index, len(arguments))
-                return self._stamp(call.argue(_unicode(arguments)))
+                return self._stamp(call.argue(characters(arguments)))
             case ReasoningDelta(text, raw):
-                return self._stamp(self._think(_unicode(text), raw=raw))
+                return self._stamp(self._think(characters(text), raw=raw))
             case RefusalDelta(text):
                 opening, message = self._message()
                 self._cuts.add(cuts.REFUSAL, message.output_index, len(text))
-                return self._stamp([*opening, *message.refusal(_unicode(text))])
+                return self._stamp([*opening, *message.refusal(characters(text))])
             case AnnotationAdded(annotation):
                 opening, message = self._message()
                 self._cuts.add(cuts.ANNOTATION, message.output_index)
                 return self._stamp([*opening, *message.annotate(annotation)])
+            case _:
+                return self._stamp(self._seldom(delta))
+
+    def _seldom(self, delta: Opening | Note) -> list[Event]:
+        match delta:
             case MessageStarted(phase):
                 self._cuts.add(cuts.STARTED, len(self._items))
-                return self._stamp([*self._close_all(), *self._message(phase)[0]])
+                return [*self._close_all(), *self._message(phase)[0]]
             case ToolCallStarted():
-                return self._stamp(self._start_call(delta))
+                return self._start_call(delta)
             case OutputItem(item):
                 self._cuts.add(cuts.WHOLE, len(self._items))
-                return self._stamp([*self._close_all(), *self._whole_item(dict(item))])
+                return [*self._close_all(), *self._whole_item(dict(item))]
+            case Canonical(event, key):
+                return self._pass(event, key)
+            case PartFinished():
+                return self._finish_part()
             case _:
                 self._note(delta)
         return []
 
-    def _note(
-        self, delta: ItemFinished | NativeTurn | UsageReported | UpstreamInfo | Stopped
-    ) -> None:
-        """Deltas that are remembered until the end, and cause no event by themselves."""
+    def _note(self, delta: Note) -> None:
         match delta:
             case ItemFinished(key, native):
                 self._finish_item(key, native)
@@ -175,7 +183,9 @@ class ResponseAssembler:
             case UsageReported():
                 self.usage = delta
             case UpstreamInfo():
-                self._learn(delta)
+                self.info = delta.after(self.info)
+                if delta.service_tier:
+                    self._envelope["service_tier"] = delta.service_tier
             case Stopped():
                 self._stopped = delta
             case other:
@@ -184,7 +194,7 @@ class ResponseAssembler:
     def finish(self) -> list[Event]:
         """The upstream is done. The last event is the terminal one."""
         reason = self._stopped.reason if self._stopped is not None else "stop"
-        events = self._close_all(incomplete=reason != "stop")
+        events = self._close_rest(incomplete=reason != "stop")
         events += self._trailing_seal()
         if reason == "stop":
             return self._end(events, "completed", completed_at=int(self._now()))
@@ -192,7 +202,7 @@ class ResponseAssembler:
 
     def fail(self, error: ResponsesError) -> list[Event]:
         """What was written so far stays, its last item incomplete."""
-        events = self._close_all(incomplete=True)
+        events = self._close_rest(incomplete=True)
         return self._end(events, "failed", error=error.in_response())
 
     def revoke(self, error: ResponsesError) -> Event:
@@ -201,17 +211,13 @@ class ResponseAssembler:
         self._envelope.update(
             status="failed", error=error.in_response(), completed_at=None, incomplete_details=None
         )
-        sequence = self._sequence - 1
-        return {
-            "type": "response.failed",
-            "response": self.response,
-            "sequence_number": sequence,
-        }
+        failed = {"type": "response.failed", "response": self.response}
+        return {**failed, "sequence_number": self._sequence - 1}
 
     def cancel(self) -> list[Event]:
         """Ends without a terminal event: the protocol has none for it."""
         self._terminal = True
-        events = self._close_all(incomplete=True)
+        events = self._close_rest(incomplete=True)
         self._envelope.update(status="cancelled", usage=self._usage())
         return self._stamp(events)
 
@@ -246,9 +252,8 @@ class ResponseAssembler:
             return [], self._open
         events = self._close_all()
         index = len(self._items)
-        message = OpenMessage(self._item_id("message", index), index, phase)
+        message = self._open = OpenMessage(self._item_id("message", index), index, phase)
         self._items.append(message)
-        self._open = message
         return [*events, *message.opened()], message
 
     def _reasoning(self) -> tuple[list[Event], OpenReasoning]:
@@ -276,7 +281,7 @@ class ResponseAssembler:
         if not call_id or len(call_id) > _MAX_CALL_ID:
             call_id = f"call_{random_part(self._envelope['id'])}_{index}"
         id = self._item_id("function_call", index)
-        call = OpenCall(id, index, name=delta.name, call_id=call_id)
+        call = OpenCall(id, index, name=delta.name, call_id=call_id, extra=delta.extra)
         self._items.append(call)
         self._calls[delta.key] = call
         return [*events, *call.opened()]
@@ -289,6 +294,23 @@ class ResponseAssembler:
         opened = whole.opened()
         whole.item = {**item, "status": item.get("status", "completed")}
         return [*opened, whole._event("done", whole.item)]
+
+    def _pass(self, event: Mapping[str, Any], key: str | int | None) -> list[Event]:
+        opening: list[Event] = []
+        if event["type"] == ADDED:
+            opening = [*self._close_open(), *self._close_finished_calls()]
+            index, item = len(self._items), event["item"]
+            id = self._item_id(str(item["type"]), index)
+            self._items.append(self._passed.begin(key, item, id, index))
+        passed = self._passed.take(key, event, self._open)
+        self._cuts.add_passed(passed)
+        return [*opening, passed]
+
+    def _finish_part(self) -> list[Event]:
+        if self._open is None or self._open.finished:
+            return []
+        self._cuts.add(cuts.PART, self._open.output_index)
+        return self._open.close_part()
 
     def _finish_item(self, key: str | int | None, native: NativeTurn | None) -> None:
         item = self._open if key is None else self._call(key)
@@ -338,6 +360,11 @@ class ResponseAssembler:
         self._calls = {}
         return events
 
+    def _close_rest(self, *, incomplete: bool) -> list[Event]:
+        last = self._items[-1] if self._items else None
+        events = self._close_all(incomplete=incomplete)
+        return [*events, *self._passed.closed(last, incomplete=incomplete)]
+
     def _trailing_seal(self) -> list[Event]:
         """A native turn that hangs on no reasoning item goes to the client in an empty one."""
         if self._seal is None or self._sealed or self.native is None:
@@ -360,17 +387,6 @@ class ResponseAssembler:
 
     # --- bookkeeping
 
-    def _learn(self, info: UpstreamInfo) -> None:
-        old = self.info
-        self.info = UpstreamInfo(
-            model=info.model or old.model,
-            service_tier=info.service_tier or old.service_tier,
-            upstream_id=info.upstream_id or old.upstream_id,
-            dropped=(*old.dropped, *info.dropped),
-        )
-        if info.service_tier:
-            self._envelope["service_tier"] = info.service_tier
-
     def _lifecycle(self, kind: str, status: str) -> Event:
         at = "in_progress" if kind == "in_progress" else status
         snapshot = {**self._envelope, "status": at, "output": [], "usage": None}
@@ -381,14 +397,3 @@ class ResponseAssembler:
             event["sequence_number"] = self._sequence
             self._sequence += 1
         return events
-
-
-def _unicode(text: str) -> str:
-    """A lone surrogate cannot be sent as UTF-8; it becomes U+FFFD."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

@@ -1,18 +1,22 @@
 """How an answer came in pieces, kept small: with its output, the deltas can be told again.
 
 A cut list has one group for each run of like deltas: `[kind, output_index, lengths...]`, so that a
-thousand deltas cost a thousand small numbers. The words themselves stand in the output only.
+thousand deltas cost a thousand small numbers. The words themselves stand in the output only, but
+for events that were passed through: what they said besides cannot be made again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from responses_mw.canonical import DONE
 from responses_mw.deltas import (
     AnnotationAdded,
+    Canonical,
     Delta,
     ItemFinished,
     MessageStarted,
     OutputItem,
+    PartFinished,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -21,11 +25,15 @@ from responses_mw.deltas import (
 )
 from responses_mw.output_items import Item
 
-Group = list[int]
+Group = list[Any]
 
 TEXT, LOGPROBS, REFUSAL, SUMMARY, CONTENT, ANNOTATION, STARTED, CALL, ARGUMENTS, WHOLE, FINISHED = (
     range(11)
 )
+PART, PASSED = 11, 12
+
+_NO_ITEM = -1
+_CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
 
 
 class CutList:
@@ -44,6 +52,14 @@ class CutList:
         else:
             self.groups.append([kind, index, *lengths])
 
+    def add_passed(self, event: Mapping[str, Any]) -> None:
+        """A passed event, as ours; what a finished item is, the output says."""
+        kept = dict(event)
+        if kept["type"] == DONE:
+            del kept["item"]
+        self.chars += sum(len(value) for value in kept.values() if isinstance(value, str))
+        self.groups.append([PASSED, event.get("output_index", _NO_ITEM), kept])
+
 
 def whole(output: Sequence[Item]) -> list[Group]:
     """The cuts of an answer that came in one piece."""
@@ -52,14 +68,17 @@ def whole(output: Sequence[Item]) -> list[Group]:
         match item["type"]:
             case "message":
                 cuts.add(STARTED, index)
-                for part in item["content"]:
+                for n, part in enumerate(item["content"]):
+                    if n:
+                        cuts.add(PART, index)
                     _whole_part(cuts, index, part)
             case "reasoning":
                 cuts.add(SUMMARY, index, 0)
-                for part in item["summary"]:
-                    cuts.add(SUMMARY, index, len(part["text"]))
-                for part in item.get("content", ()):
-                    cuts.add(CONTENT, index, len(part["text"]))
+                for n, part in enumerate([*item["summary"], *item.get("content", ())]):
+                    if n:
+                        cuts.add(PART, index)
+                    summary = part["type"] == "summary_text"
+                    cuts.add(SUMMARY if summary else CONTENT, index, len(part["text"]))
             case "function_call":
                 cuts.add(CALL, index)
                 cuts.add(ARGUMENTS, index, len(item["arguments"]))
@@ -85,6 +104,9 @@ def deltas(output: Sequence[Item], groups: Sequence[Group]) -> Iterator[Delta]:
     """The answer again, in the pieces it came in. Calls are keyed by their output index."""
     readers: dict[int, _Reader] = {}
     for kind, index, *lengths in groups:
+        if index == _NO_ITEM:
+            yield from map(Canonical, lengths)
+            continue
         reader = readers.setdefault(index, _Reader(output[index]))
         yield from reader.read(kind, index, lengths)
     for index in range(len(readers), len(output)):
@@ -104,7 +126,7 @@ class _Reader:
         self._logprob = 0
         self._annotation = 0
 
-    def read(self, kind: int, index: int, lengths: list[int]) -> Iterator[Delta]:
+    def read(self, kind: int, index: int, lengths: list[Any]) -> Iterator[Delta]:
         if kind in _TEXTS:
             yield from self._texts(kind, lengths)
         elif kind == ARGUMENTS:
@@ -114,16 +136,24 @@ class _Reader:
             part = self._part("content", "output_text")
             yield AnnotationAdded(part["annotations"][self._annotation])
             self._annotation += 1
+        elif kind == PASSED:
+            for event in lengths:
+                done = event["type"] == DONE
+                yield Canonical({**event, "item": self._item} if done else event, index)
         elif kind == FINISHED:
             yield ItemFinished(index if self._item["type"] == "function_call" else None)
         else:
             yield self._opened(kind, index)
 
     def _opened(self, kind: int, index: int) -> Delta:
+        if kind == PART:
+            self._last_list = ""
+            return PartFinished()
         if kind == STARTED:
             return MessageStarted(self._item.get("phase"))
         if kind == CALL:
-            return ToolCallStarted(index, self._item["name"], self._item["call_id"])
+            extra = {key: self._item[key] for key in self._item if key not in _CALL_FIELDS}
+            return ToolCallStarted(index, self._item["name"], self._item["call_id"], extra)
         return OutputItem(self._item)
 
     def _texts(self, kind: int, lengths: list[int]) -> Iterator[Delta]:

@@ -6,10 +6,10 @@ by `key` and may overlap.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-StopReason = Literal["stop", "max_output_tokens", "content_filter"]
+StopReason = Literal["stop", "max_output_tokens", "content_filter", "max_messages", "steered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,15 @@ class UpstreamInfo:
     service_tier: str | None = None
     upstream_id: str | None = None
     dropped: tuple[str, ...] = ()
+
+    def after(self, old: "UpstreamInfo") -> "UpstreamInfo":
+        """All that is known, when this comes to what was known before."""
+        return UpstreamInfo(
+            model=self.model or old.model,
+            service_tier=self.service_tier or old.service_tier,
+            upstream_id=self.upstream_id or old.upstream_id,
+            dropped=(*old.dropped, *self.dropped),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +75,15 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """`key` is the decoder's own name for the call; a `call_id` of None is minted by the
-    assembler."""
+    """`key` is the decoder's own name for the call; a `call_id` of None is minted by the assembler.
+
+    `extra` are fields of the item that are shown as they are (who called, a namespace).
+    """
 
     key: str | int
     name: str
     call_id: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,25 @@ class OutputItem:
     """A whole item that was not streamed (hosted tool calls). An id in it is replaced by ours."""
 
     item: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """An event of an upstream that speaks Responses itself, for which no delta has a word.
+
+    It goes out as it is, but for ids, indexes and numbers, which are ours. `key` is the decoder's
+    own name for the item that its events open (`output_item.added`), tell and close
+    (`output_item.done`); None for an event that is about the open message or reasoning, if about
+    any item.
+    """
+
+    event: Mapping[str, Any]
+    key: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartFinished:
+    """What the open message or reasoning item says next begins a part of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +158,15 @@ class UsageReported:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Why the model stopped: completed, or incomplete for one of two reasons. Failures are
+    """Why the model stopped: completed, or incomplete for one of the other reasons. Failures are
     raised."""
 
     reason: StopReason = "stop"
 
 
-Delta = (
-    UpstreamInfo
-    | MessageStarted
-    | TextDelta
-    | RefusalDelta
-    | AnnotationAdded
-    | ReasoningDelta
-    | ToolCallStarted
-    | ToolCallDelta
-    | OutputItem
-    | NativeTurn
-    | ItemFinished
-    | UsageReported
-    | Stopped
-)
+Note = ItemFinished | NativeTurn | UsageReported | UpstreamInfo | Stopped
+"""Causes no event by itself."""
+
+Opening = MessageStarted | ToolCallStarted | OutputItem | Canonical | PartFinished
+
+Delta = TextDelta | RefusalDelta | AnnotationAdded | ReasoningDelta | ToolCallDelta | Opening | Note

@@ -142,14 +142,14 @@ class OpenMessage(OpenItem):
 
     def closed(self, status: ItemStatus) -> list[Event]:
         events = [] if self._part or self._parts else self._open_part("output_text")
-        return [*events, *self._close_part(), *super().closed(status)]
+        return [*events, *self.close_part(), *super().closed(status)]
 
     def snapshot(self) -> Item:
         open_part = [] if self._part is None else [self._part.part()]
         return {**self.item, "content": [*self._parts, *open_part]}
 
     def _open_part(self, type: str) -> list[Event]:
-        closing = self._close_part()
+        closing = self.close_part()
         place = {
             "item_id": self.item["id"],
             "output_index": self.output_index,
@@ -158,7 +158,7 @@ class OpenMessage(OpenItem):
         self._part = OpenText(type, f"response.{type}", place)
         return [*closing, self._part.opened()]
 
-    def _close_part(self) -> list[Event]:
+    def close_part(self) -> list[Event]:
         if self._part is None:
             return []
         events = self._part.closed()
@@ -192,12 +192,12 @@ class OpenReasoning(OpenItem):
         type = "reasoning_text" if raw and self._raw_reasoning is not None else "summary_text"
         opening = []
         if self._part is None or self._part.type != type:
-            opening = [*self._close_part(), *self._open_part(type)]
+            opening = [*self.close_part(), *self._open_part(type)]
         assert self._part is not None
         return [*opening, self._part.delta(text)]
 
     def closed(self, status: ItemStatus) -> list[Event]:
-        return [*self._close_part(), *super().closed(status)]
+        return [*self.close_part(), *super().closed(status)]
 
     def snapshot(self) -> Item:
         parts = self._done if self._part is None else [*self._done, self._part.part()]
@@ -219,7 +219,7 @@ class OpenReasoning(OpenItem):
         self._part = OpenText(type, stem, place)
         return [self._part.opened()]
 
-    def _close_part(self) -> list[Event]:
+    def close_part(self) -> list[Event]:
         if self._part is None:
             return []
         events = self._part.closed()
@@ -232,8 +232,11 @@ class OpenCall(OpenItem):
     """Arguments that never came are an empty object: the model called a function without
     parameters."""
 
-    def __init__(self, id: str, output_index: int, *, name: str, call_id: str) -> None:
+    def __init__(
+        self, id: str, output_index: int, *, name: str, call_id: str, extra: Mapping[str, Any]
+    ) -> None:
         item: Item = {
+            **extra,
             "id": id,
             "type": "function_call",
             "status": "in_progress",
@@ -265,3 +268,14 @@ class OpenCall(OpenItem):
 
     def snapshot(self) -> Item:
         return {**self.item, "arguments": "".join(self._pieces)}
+
+
+def characters(text: str) -> str:
+    """A lone surrogate cannot be sent as UTF-8; it becomes U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
