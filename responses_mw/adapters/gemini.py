@@ -1,0 +1,78 @@
+"""Gemini's generateContent: on the Gemini API and on Vertex AI.
+
+Only the choice of options and the methods of an adapter stand here; each is done in a file of its
+own (`gemini_encode.py`, `gemini_decode.py`, `upstream_errors.py`).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from responses_mw.adapters.base import Framing, UpstreamRequest
+from responses_mw.adapters.gemini_decode import GeminiDecoder
+from responses_mw.adapters.gemini_encode import (
+    GOOGLE_AI,
+    EncodeOptions,
+    Surface,
+    encode,
+    encode_count,
+)
+from responses_mw.adapters.gemini_models import ModelRules, rules_for
+from responses_mw.adapters.upstream_errors import upstream_error
+from responses_mw.adapters.upstream_json import read_json
+from responses_mw.deltas import Delta
+from responses_mw.errors import UpstreamError, UpstreamProtocolError
+from responses_mw.turn import Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gemini:
+    """The base URL goes as far as the version (`.../v1beta`); on Vertex AI, as far as the location
+    (`vertex.base_url`).
+
+    `surface` says which of the two it is (GOOGLE_AI, VERTEX_AI). `safety` maps harm categories to
+    thresholds. `rules` replace what the model's name says.
+    """
+
+    name: str = "gemini"
+    framing: Framing = "sse"
+    surface: Surface = GOOGLE_AI
+    safety: Mapping[str, str] = field(default_factory=dict)
+    rules: ModelRules | None = None
+
+    def scope(self, turn: Turn) -> str:
+        """The whole name of the model, and the place: signatures of others are refused."""
+        return f"{self.name}:{turn.model.rpartition('/')[2]}"
+
+    def encode(self, turn: Turn) -> UpstreamRequest:
+        return encode(turn, self._rules(turn), self._options(turn))
+
+    def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
+        decoder = self.decoder(turn)
+        yield from decoder.read(read_json(body, provider=self.name))
+        yield from decoder.close()
+
+    def decoder(self, turn: Turn) -> GeminiDecoder:
+        return GeminiDecoder(
+            scope=self.scope(turn), one_call=not turn.parallel_tool_calls, provider=self.name
+        )
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return upstream_error(status, headers, body, provider=self.name)
+
+    def count(self, turn: Turn) -> UpstreamRequest:
+        return encode_count(turn, self._rules(turn), self._options(turn))
+
+    def counted(self, body: bytes) -> int:
+        answer = read_json(body, provider=self.name)
+        total = answer.get("totalTokens") if isinstance(answer, dict) else None
+        if not isinstance(total, int):
+            raise UpstreamProtocolError(
+                f"{self.name} counted tokens and said no totalTokens", provider=self.name
+            )
+        return total
+
+    def _rules(self, turn: Turn) -> ModelRules:
+        return rules_for(turn.model) if self.rules is None else self.rules
+
+    def _options(self, turn: Turn) -> EncodeOptions:
+        return EncodeOptions(surface=self.surface, scope=self.scope(turn), safety=self.safety)

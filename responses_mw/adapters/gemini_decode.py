@@ -1,0 +1,293 @@
+"""Reads a generateContent answer, whole or streamed, as deltas.
+
+A stream has no last event: it ends with its bytes, and a finishReason must have come. What items
+cannot carry (thought signatures, code that Google ran, calls without an id) is kept in the native
+turn, part by part. Hosted tools leave no items: what they said is in the native turn, their sources
+are annotations.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from responses_mw.adapters.gemini_arguments import GrowingCall
+from responses_mw.adapters.gemini_reports import Sources, logprobs, usage_report
+from responses_mw.adapters.upstream_errors import streamed_error
+from responses_mw.adapters.upstream_json import read_json, whole_characters, without_half
+from responses_mw.deltas import (
+    AnnotationAdded,
+    Delta,
+    ItemFinished,
+    NativeTurn,
+    OutputItem,
+    ReasoningDelta,
+    Stopped,
+    StopReason,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UpstreamInfo,
+    UsageReported,
+)
+from responses_mw.errors import UpstreamError, UpstreamProtocolError
+from responses_mw.sse import ServerSentEvent
+
+Json = dict[str, Any]
+
+STOP_REASONS: Mapping[str, StopReason] = {
+    "STOP": "stop",
+    "MAX_TOKENS": "max_output_tokens",
+    # The model would go on if it were asked to: what is here is not all of the answer.
+    "CONTINUATION": "max_output_tokens",
+    **dict.fromkeys(
+        (
+            "SAFETY",
+            "RECITATION",
+            "LANGUAGE",
+            "BLOCKLIST",
+            "PROHIBITED_CONTENT",
+            "SPII",
+            "MODEL_ARMOR",
+            "ESCALATION",
+            "PUP_LIMITED_DISABLED",
+            "IMAGE_SAFETY",
+            "IMAGE_PROHIBITED_CONTENT",
+            "IMAGE_RECITATION",
+            "IMAGE_OTHER",
+        ),
+        "content_filter",
+    ),
+}
+"""Every other reason is a failure: MALFORMED_FUNCTION_CALL, UNEXPECTED_TOOL_CALL, OTHER, ..."""
+
+_NUMBERED = ("", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
+"""What the reasons are with `enum-encoding=int`."""
+
+_TIERS = {"standard": "default", "unspecified": "default"}
+_MAX_CALL_ID = 64
+
+
+class GeminiDecoder:
+    """`one_call`: what comes after the first call is cut off, because the API has no switch for
+    `parallel_tool_calls: false`."""
+
+    def __init__(self, *, scope: str, one_call: bool, provider: str) -> None:
+        self._scope = scope
+        self._one_call = one_call
+        self._provider = provider
+        self._parts: list[Json] = []
+        self._calls = 0
+        self._growing: GrowingCall | None = None
+        self._cut = False
+        self._half = ""
+        self._half_is_thought = False
+        self._before: list[str] = []
+        self._message: list[str] = []
+        self._logprobs: list[Mapping[str, Any]] = []
+        self._sources = Sources()
+        self._info: UpstreamInfo | None = None
+        self._usage: UsageReported | None = None
+        self._finish: str | None = None
+        self._finish_message = ""
+        self._blocked = False
+        self._answered = False
+
+    def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
+        return iter(self.read(read_json(event.data, provider=self._provider)))
+
+    def read(self, chunk: Any) -> list[Delta]:
+        try:
+            if isinstance(chunk, list):  # a stream that is one JSON array, or its error
+                return [delta for entry in chunk for delta in self._chunk(entry)]
+            return self._chunk(chunk)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise self._broken(f"the answer is malformed: {error!r}") from error
+
+    def close(self) -> Iterator[Delta]:
+        if self._finish is None and not self._blocked:
+            said = "the answer ended without a finishReason"
+            raise self._broken(said if self._answered else "the answer holds no candidate")
+        yield from self._rest_of_half()
+        if self._message:
+            if self._logprobs:
+                yield TextDelta("", tuple(self._logprobs))
+            before, text = "".join(self._before), "".join(self._message)
+            yield from map(AnnotationAdded, self._sources.annotations(before, text))
+        reason = self._reason()
+        if self._growing is not None and reason == "stop":
+            raise self._broken("the answer ended in the middle of a function call")
+        if self._needs_native():
+            yield NativeTurn(self._scope, self._parts)
+        yield Stopped(reason)
+
+    # --- chunks
+
+    def _chunk(self, chunk: Json) -> list[Delta]:
+        if chunk.get("error"):
+            raise streamed_error(chunk, provider=self._provider)
+        deltas: list[Delta] = [*self._introduce(chunk)]
+        feedback = chunk.get("promptFeedback") or {}
+        if feedback.get("blockReason") or feedback.get("blockReasonMessage"):
+            self._blocked = True
+        candidates = chunk.get("candidates") or ()
+        if len(candidates) > 1 or any(candidate.get("index") for candidate in candidates):
+            raise self._broken("more than one candidate came; ask for one (candidateCount: 1)")
+        for candidate in candidates:
+            self._candidate(deltas, candidate)
+        deltas.extend(self._report(chunk.get("usageMetadata") or {}))
+        return deltas
+
+    def _introduce(self, chunk: Json) -> Iterator[Delta]:
+        tier = (chunk.get("usageMetadata") or {}).get("serviceTier")
+        tier = tier.lower() if isinstance(tier, str) else None
+        info = UpstreamInfo(
+            model=chunk.get("modelVersion"),
+            service_tier=None if tier is None else _TIERS.get(tier, tier),
+            upstream_id=chunk.get("responseId"),
+        )
+        if self._info is None or (tier is not None and self._info.service_tier is None):
+            self._info = info
+            yield info
+
+    def _report(self, usage: Json) -> Iterator[Delta]:
+        """Every chunk has the counts so far."""
+        report = usage_report(usage)
+        if report is not None and report != self._usage:
+            self._usage = report
+            yield report
+
+    def _candidate(self, deltas: list[Delta], candidate: Json) -> None:
+        self._answered = True
+        if candidate.get("logprobsResult"):
+            self._logprobs += logprobs(candidate["logprobsResult"])
+        for part in (candidate.get("content") or {}).get("parts") or ():
+            self._part(deltas, part)
+        self._sources.ground(candidate.get("groundingMetadata") or {})
+        self._sources.cite(candidate.get("citationMetadata") or {})
+        finish = candidate.get("finishReason")
+        if isinstance(finish, int):
+            finish = _NUMBERED[finish] if 0 < finish < len(_NUMBERED) else str(finish)
+        if finish:
+            self._finish = finish
+            self._finish_message = candidate.get("finishMessage") or ""
+
+    # --- parts
+
+    def _part(self, deltas: list[Delta], part: Json) -> None:
+        if self._cut:
+            return
+        if "functionCall" in part:
+            deltas.extend(self._rest_of_half())
+            deltas.extend(self._call(whole_characters(part)))
+            return
+        thought = bool(part.get("thought"))
+        if isinstance(part.get("text"), str):
+            if self._half and thought != self._half_is_thought:
+                deltas.extend(self._rest_of_half())
+            text, self._half = without_half(self._half + part["text"])
+            self._half_is_thought = thought
+            deltas.extend(self._say(text, thought=thought))
+            self._remember({**part, "text": text})
+            return
+        if "inlineData" in part and not thought:
+            deltas.extend(self._picture(part["inlineData"]))
+        self._remember(whole_characters(part))
+
+    def _say(self, text: str, *, thought: bool) -> Iterator[Delta]:
+        if not text:
+            return
+        if thought:
+            self._end_message()
+            yield ReasoningDelta(text)
+            return
+        self._message.append(text)
+        tokens, self._logprobs = tuple(self._logprobs), []
+        yield TextDelta(text, tokens)
+
+    def _rest_of_half(self) -> Iterator[Delta]:
+        """Half of a pair of surrogates whose other half never came."""
+        if self._half:
+            self._half = ""
+            thought = {"thought": True} if self._half_is_thought else {}
+            self._remember({"text": "\ufffd", **thought})
+            yield from self._say("\ufffd", thought=self._half_is_thought)
+
+    def _picture(self, blob: Json) -> Iterator[Delta]:
+        if str(blob.get("mimeType", "")).startswith("image/"):
+            self._end_message()
+            kind, status = "image_generation_call", "completed"
+            yield OutputItem({"type": kind, "status": status, "result": blob["data"]})
+
+    def _call(self, part: Json) -> Iterator[Delta]:
+        call = part["functionCall"]
+        if self._growing is not None and not call.get("name"):
+            self._growing.grow(part)
+        else:
+            yield from self._finish_call()
+            self._end_message()
+            self._growing = GrowingCall(part)
+            yield ToolCallStarted(self._calls, call["name"], call.get("id"))
+        if not call.get("willContinue"):
+            yield from self._finish_call()
+
+    def _finish_call(self) -> Iterator[Delta]:
+        if self._growing is None:
+            return
+        arguments = orjson.dumps(self._growing.args).decode()
+        yield ToolCallDelta(self._calls, arguments)
+        yield ItemFinished(self._calls)
+        self._remember(self._growing.part)
+        self._growing = None
+        self._calls += 1
+        self._cut = self._one_call
+
+    def _end_message(self) -> None:
+        self._before += self._message
+        self._message = []
+
+    # --- the native turn
+
+    def _remember(self, part: Json) -> None:
+        """Verbatim, but for text that was cut in pieces only to be streamed. Nothing is added to a
+        part with a signature."""
+        if part in ({}, {"text": ""}, {"text": "", "thought": True}):
+            return
+        last = self._parts[-1] if self._parts else {}
+        if _is_plain(part) and _is_plain(last) and part.get("thought") == last.get("thought"):
+            self._parts[-1] = {**last, "text": last["text"] + part["text"]}
+        else:
+            self._parts.append(part)
+
+    def _needs_native(self) -> bool:
+        return not all(_is_plain(part) or _is_plain_call(part) for part in self._parts)
+
+    # --- the end
+
+    def _reason(self) -> StopReason:
+        if self._finish is None:
+            return "content_filter"  # the prompt was blocked
+        reason = STOP_REASONS.get(self._finish)
+        if reason is None:
+            raise self._failed()
+        return reason
+
+    def _failed(self) -> UpstreamError:
+        message = f"the model gave up generating (finishReason {self._finish})"
+        if self._finish_message:
+            message += f": {self._finish_message}"
+        return streamed_error({"error": message}, provider=self._provider)
+
+    def _broken(self, message: str) -> UpstreamProtocolError:
+        return UpstreamProtocolError(f"{self._provider}: {message}", provider=self._provider)
+
+
+def _is_plain(part: Json) -> bool:
+    """Text or a thought, and nothing else."""
+    return "text" in part and part.keys() <= {"text", "thought"}
+
+
+def _is_plain_call(part: Json) -> bool:
+    """A call that its item says all of."""
+    id = part["functionCall"].get("id") if part.keys() == {"functionCall"} else None
+    return isinstance(id, str) and 0 < len(id) <= _MAX_CALL_ID
