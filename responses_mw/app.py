@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from responses_mw.conversation_routes import ConversationRoutes
 from responses_mw.errors import ResponsesError, Unauthorized
 from responses_mw.http import on_error
 from responses_mw.router import Models, Router
@@ -50,9 +51,11 @@ class ResponsesApp(Starlette):
         self._router = Router(models)
         self._owner = owner
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
-        routes = ResponseRoutes(self._enter, max_body_bytes=self.settings.max_body_bytes)
+        limit = self.settings.max_body_bytes
+        responses = ResponseRoutes(self._enter, max_body_bytes=limit)
+        conversations = ConversationRoutes(self._enter, max_body_bytes=limit)
         super().__init__(
-            routes=routes.routes(),
+            routes=[*responses.routes(), *conversations.routes()],
             lifespan=self.lifespan,
             exception_handlers={
                 ResponsesError: on_error,

@@ -5,7 +5,7 @@ that were cut off, are no part of what the model said; but the last completed re
 calls answered.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from responses_mw import native_refs
@@ -36,6 +36,20 @@ def rebuild(history: History | None, new: Sequence[Span], *, unseal: Unseal = _p
         _check_pending(history.turns[-1].output, answered)
     spans = [span for turn in turns for span in _spans(turn, calls, answered, unseal)]
     return [*spans, *new]
+
+
+def said_in(history: History, hidden: Collection[str]) -> History:
+    """Without the items that were deleted from a conversation."""
+    if not hidden:
+        return history
+    return History(history.status, [_without(turn, hidden) for turn in history.turns])
+
+
+def _without(turn: StoredTurn, hidden: Collection[str]) -> StoredTurn:
+    kept_input = [item for item in turn.input if item.get("id") not in hidden]
+    output = [item for item in turn.output if item.get("id") not in hidden]
+    whole = len(output) == len(turn.output)
+    return StoredTurn(kept_input, output, turn.native if whole else None)
 
 
 def _check_new(items: Sequence[Item], calls: set[Any]) -> set[Any]:

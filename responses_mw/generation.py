@@ -65,6 +65,7 @@ class Generation:
         self.deployment: str | None = None
         self._turn = turn
         self._assembler = assembler
+        self._created = assembler.response
         self._router = router
         self._record = record
         self._settings = settings
@@ -92,9 +93,7 @@ class Generation:
     @property
     def as_created(self) -> dict[str, Any]:
         """What a background response shows before anything happened to it."""
-        assert self._record is not None
-        assert self._record.new is not None
-        return {**self._record.new.body, "output": []}
+        return self._created
 
     def listen(self, after: int = -1) -> Listener:
         """Hears every event with a number above `after`: those that were, then those that come."""

@@ -9,7 +9,6 @@ from typing import Any
 ANY: Any = object()
 
 PARAMETERS: Mapping[str, Any] = {
-    "conversation": ANY,
     "context_management": ANY,
     "prompt": ANY,
     "prompt_cache_options.prewarm": True,

@@ -34,6 +34,12 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Summary = Literal["auto", "concise", "detailed"]
 
 
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+]
+
+
 class _Parameters(BaseModel):
     """JSON types are exact: "yes" is no boolean, true is no integer. Null means: not set."""
 
@@ -46,6 +52,35 @@ class _Parameters(BaseModel):
             return given
         known = cls.model_fields
         return {name: v for name, v in given.items() if v is not None or name not in known}
+
+
+class RequestBody(_Parameters):
+    """The body of a request, made by `parse` and `of` only: they check what a model leaves out."""
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """From the bytes of an HTTP request. Raises InvalidRequest and nothing else."""
+        return cls.of(decoded(body))
+
+    @classmethod
+    def of(cls, body: Any) -> Self:
+        """From JSON already read. `body` is neither changed nor copied. Raises InvalidRequest."""
+        if not isinstance(body, dict):
+            raise InvalidRequest(
+                f"The body must be a JSON object, not {checks.kind(body)}.",
+                code=checks.INVALID_TYPE,
+            )
+        try:
+            _refuse_later(body)
+            return cls.model_validate(body)._checked()
+        except ValidationError as error:
+            raise _wrong(error.errors(include_url=False)[0]).error() from None
+        except Wrong as wrong:
+            raise wrong.error() from None
+
+    def _checked(self) -> Self:
+        """For what pydantic is not asked. Raises Wrong."""
+        return self
 
 
 class StreamOptions(_Parameters):
@@ -72,7 +107,7 @@ class PromptCacheOptions(_Parameters):
     comparison_response_id: str | None = None
 
 
-class CreateRequest(_Parameters):
+class CreateRequest(RequestBody):
     """One request to create a response.
 
     Made by `parse` and `of` only: what the model skips they check by tables, at a fraction of the
@@ -94,9 +129,7 @@ class CreateRequest(_Parameters):
     background_options: SkipValidation[Any] = None
     store: bool = True
     include: list[Include] = Field(default=[])
-    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] = (
-        Field(default={}, max_length=16)
-    )
+    metadata: Metadata = {}
 
     tools: SkipValidation[list[dict[str, Any]]] = Field(default=[])
     tool_choice: SkipValidation[str | Mapping[str, Any]] = "auto"
@@ -125,32 +158,30 @@ class CreateRequest(_Parameters):
     access_programs: SkipValidation[Any] = None
     image: SkipValidation[Any] = None
 
-    @classmethod
-    def parse(cls, body: bytes) -> Self:
-        """From the bytes of an HTTP request. Raises InvalidRequest and nothing else."""
-        return cls.of(_decoded(body))
-
-    @classmethod
-    def of(cls, body: Any) -> Self:
-        """From JSON already read. `body` is neither changed nor copied. Raises InvalidRequest."""
-        if not isinstance(body, dict):
-            raise InvalidRequest(
-                f"The body must be a JSON object, not {checks.kind(body)}.",
-                code=checks.INVALID_TYPE,
-            )
-        try:
-            _refuse_later(body)
-            request = cls.model_validate(body)
-            _check_rest(request)
-        except ValidationError as error:
-            raise _wrong(error.errors(include_url=False)[0]).error() from None
-        except Wrong as wrong:
-            raise wrong.error() from None
-        return request.model_copy(update={"tool_choice": with_mode(request.tool_choice)})
+    def _checked(self) -> Self:
+        _at("input", check_input, self.input)
+        _at("conversation", check_conversation, self.conversation)
+        if self.conversation is not None and self.previous_response_id is not None:
+            raise Wrong("conversation", "cannot be sent together with previous_response_id")
+        if self.conversation is not None and not self.store:
+            raise Wrong("conversation", "needs store: true, for its turns are kept in it")
+        _at("tools", check_tools, self.tools)
+        _at("tool_choice", lambda choice: check_choice(choice, self.tools), self.tool_choice)
+        _at("text.format", lambda format: checks.check_typed(format, _FORMATS), self.text.format)
+        checks.not_too_deep(self.tools, "tools")
+        checks.not_too_deep(self.tool_choice, "tool_choice")
+        checks.not_too_deep(self.text.format, "text.format")
+        return self.model_copy(update={"tool_choice": with_mode(self.tool_choice)})
 
     def sent(self) -> dict[str, Any]:
         """What was set, as JSON, without the input: enough for `of` to make it again."""
         return {**self.model_dump(exclude_unset=True), "input": ""}
+
+    @property
+    def conversation_id(self) -> str | None:
+        given: Any = self.conversation
+        id: str | None = given["id"] if isinstance(given, dict) else given
+        return id
 
     @property
     def items(self) -> Sequence[Item]:
@@ -230,16 +261,6 @@ _FORMATS: Mapping[str, Shape] = {
 }
 
 
-def _check_rest(request: CreateRequest) -> None:
-    _at("input", _check_input, request.input)
-    _at("tools", check_tools, request.tools)
-    _at("tool_choice", lambda choice: check_choice(choice, request.tools), request.tool_choice)
-    _at("text.format", lambda format: checks.check_typed(format, _FORMATS), request.text.format)
-    checks.not_too_deep(request.tools, "tools")
-    checks.not_too_deep(request.tool_choice, "tool_choice")
-    checks.not_too_deep(request.text.format, "text.format")
-
-
 def _refuse_later(body: Mapping[str, Any]) -> None:
     # Before all else: a `prompt`, say, could stand for the model and the input that are missing.
     for path, refused in later.PARAMETERS.items():
@@ -257,7 +278,13 @@ def _at(place: str, check: Any, value: Any) -> None:
         raise wrong.under(place) from None
 
 
-def _check_input(value: Any) -> None:
+def check_conversation(value: Any) -> None:
+    id = value.get("id") if isinstance(value, dict) else value
+    if value is not None and (not isinstance(id, str) or not id):
+        raise checks.wrong_type("", value, "the id of a conversation, or an object with that id")
+
+
+def check_input(value: Any) -> None:
     if type(value) is str:
         checks.length(0, MAX_TEXT)(value, "")
     elif type(value) is list:
@@ -317,7 +344,7 @@ def _path(loc: Sequence[str | int]) -> str:
 # --- bytes
 
 
-def _decoded(body: bytes) -> Any:
+def decoded(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -5,11 +5,14 @@ generation started. Nothing is stored for a request that is refused.
 """
 
 import asyncio
+import dataclasses
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 from responses_mw.assembler import ResponseAssembler, Seal
+from responses_mw.conversation import said_in
+from responses_mw.conversations import not_found
 from responses_mw.envelope import response_body
 from responses_mw.errors import InvalidRequest, NotFound, ResponsesError
 from responses_mw.following import Follower
@@ -28,6 +31,7 @@ from responses_mw.runtime import HEAR_S, Runtime
 from responses_mw.schema import CreateRequest
 from responses_mw.seals import Sealer
 from responses_mw.turn import Item, Turn
+from responses_mw.waiting import when_free
 from stores.base import (
     RUNNING,
     History,
@@ -47,6 +51,10 @@ _WORKER_STOPPED = "Generation ended early: the worker that generated this respon
 class Service:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._runtime
 
     @property
     def _store(self) -> SessionStore:
@@ -75,9 +83,40 @@ class Service:
         items = stored_items(request.items, id)
         created = time.time()
         body = response_body(request, id=id, created_at=int(created), model=request.model)
-        turn = preparation.turn(request, remembered, items)
         record = self._record(request, body, items, owner, created) if request.store else None
+        if record is not None and request.conversation_id is not None:
+            record, remembered = await self._take_turn(request.conversation_id, record)
+        try:
+            turn = preparation.turn(request, remembered, items)
+        except ResponsesError:
+            await self._give_back(record)
+            raise
         return self._start(request, body, turn, record, owner)
+
+    async def _take_turn(self, conversation: str, record: Record) -> tuple[Record, History]:
+        """What a conversation's turn is built on must not change: it is read once it is ours."""
+        new = record.new
+        assert new is not None
+
+        async def reserve() -> bool:
+            return await self._store.reserve(new, owner=record.owner)
+
+        wait_s = self._runtime.settings.conversation_wait_s
+        if not await when_free(reserve, seconds=wait_s):
+            raise not_found(conversation)
+        history = await self._said_in(conversation, record.owner)
+        return dataclasses.replace(record, new=None), history
+
+    async def _said_in(self, conversation: str, owner: str) -> History:
+        found = await kept(self._store.conversation(conversation, owner=owner))
+        history = await kept(self._store.history(conversation, owner=owner))
+        if found is None or history is None:
+            raise not_found(conversation)
+        return said_in(history, found.hidden)
+
+    async def _give_back(self, record: Record | None) -> None:
+        if record is not None and record.new is None:
+            await kept(self._store.release(record.id, owner=record.owner, lease=record.lease))
 
     async def take_over(self, left: StoredResponse) -> None:
         """Begins background work again that had said nothing; ends everything else."""
@@ -108,6 +147,9 @@ class Service:
         *before, own = history.turns
         # Its parent was checked when it was first asked for; what that left open is left out.
         chain = History("incomplete", before)
+        if left.conversation is not None:
+            said = await self._said_in(left.conversation, left.owner)
+            chain = History("incomplete", said.turns)
         turn = Preparation(self._runtime, left.owner).turn(request, chain, own.input)
         record = Record(self._store, left.owner, left.id, left.lease)
         self._start(request, left.body, turn, record, left.owner)
@@ -239,6 +281,7 @@ class Service:
             created_at=datetime.fromtimestamp(created, UTC),
             lease=lease,
             parent=request.previous_response_id,
+            conversation=request.conversation_id,
             status="queued" if request.background else "in_progress",
             request=request.sent() if request.background else None,
             end_user=request.safety_identifier or request.user,

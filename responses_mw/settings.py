@@ -18,6 +18,8 @@ class Settings:
     """A worker that has not renewed its claim on a response for this long is taken for dead."""
     drain_s: float = 30.0
     """How long a shutdown waits for the responses under way."""
+    conversation_wait_s: float = 60.0
+    """How long a turn waits for the one that runs in its conversation."""
     max_body_bytes: int = 64 * 1024 * 1024
     finish_when_client_leaves: bool = True
     """A stored response is generated to its end without its client; False cancels it instead.

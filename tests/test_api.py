@@ -230,7 +230,11 @@ async def test_store_false_leaves_nothing_behind(client: AsyncOpenAI) -> None:
         ({"temperature": 9}, "temperature", "invalid_value"),
         ({"nonsense": 1}, "nonsense", "unknown_parameter"),
         ({"background": True, "store": False}, "background", "invalid_value"),
-        ({"conversation": "conv_x"}, "conversation", "unsupported_parameter"),
+        (
+            {"conversation": "conv_x", "previous_response_id": "resp_x"},
+            "conversation",
+            "invalid_value",
+        ),
         ({"input": [{"type": "no_such"}]}, "input[0].type", "invalid_value"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
