@@ -9,9 +9,9 @@ import os
 
 from openai import AsyncOpenAI
 
-URL = os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:4000/v1")
+URL = os.environ.get("RESPONSES_MW_URL", "http://127.0.0.1:4000/v1")
 MODEL = os.environ.get("MODEL", "local")
-KEY = os.environ.get("OPENAI_API_KEY", "none")
+KEY = os.environ.get("RESPONSES_MW_MASTER_KEY", "none")
 
 
 async def main() -> None:

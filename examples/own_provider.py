@@ -21,7 +21,8 @@ class Librarian:
 
     async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
         asked = [text_of(item) for item in turn.items if item.get("role") == "user"]
-        found = [title for word, title in SHELF.items() if word in asked[-1].lower()]
+        question = asked[-1].lower() if asked else ""
+        found = [title for word, title in SHELF.items() if word in question]
         answer = f"Question {len(asked)}: {', '.join(found) or 'nothing on the shelf'}."
         for word in answer.split(" "):
             yield TextDelta(word + " ")

@@ -185,13 +185,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_a_tool_is_called_and_its_output_answered(copied: Path, server: str) -> None:
-    called, *answer = run("tool_loop.py", OPENAI_BASE_URL=server).splitlines()
+    called, *answer = run("tool_loop.py", RESPONSES_MW_URL=server).splitlines()
     assert called == 'get_weather({"city": "Oslo"}) -> Sunny and 21 degrees in Oslo.'
     assert "21" in "".join(answer)
 
 
 def test_branches_do_not_see_each_other(copied: Path, server: str) -> None:
-    said = run("branching.py", OPENAI_BASE_URL=server, MODEL="echo")
+    said = run("branching.py", RESPONSES_MW_URL=server, MODEL="echo")
     sea, mountain = said.removeprefix("--- ").split("\n--- ")
     assert "user: I want to see the sea." in sea
     assert "user: I want to climb a mountain." in mountain
