@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -79,12 +80,16 @@ def _serving(
         config.write_bytes(orjson.dumps(configuration(upstream.address)))  # JSON is YAML, too
         program = Path(sys.executable).with_name("responses-mw")
         command = [*(before or (sys.executable,)), program, "serve", "--config", config]
-        with server([*command, "--store", url, "--port", "0"], tree=tree) as served:
+        # uvicorn dies of the SIGTERM that ended it, before a profiler could write.
+        end = signal.SIGINT if before else signal.SIGTERM
+        with server([*command, "--store", url, "--port", "0"], tree=tree, end=end) as served:
             yield Stored(served, size)
 
 
 def _measure(options: argparse.Namespace) -> None:
     print(report.machine())
+    if options.against is not None:
+        print(f"other: {options.against}")
     todo = plan(quick=options.quick, only=options.only)
     found: list[tuple[str, str, Figures]] = []
     started: dict[str, dict[str, float]] = {}

@@ -4,7 +4,7 @@ All cases of a workload are run interleaved and set beside the pass-through of t
 new case is a line here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.client import Job
@@ -108,7 +108,7 @@ class Plan:
 
     seconds: float
     rounds: int
-    workloads: tuple[Workload, ...] = field(default_factory=tuple)
+    workloads: tuple[Workload, ...]
 
 
 _STREAM = (Case("store: false", store=False), Case("depth 1"), Case("depth 20", depth=20))

@@ -24,8 +24,7 @@ _CHUNKED_END = b"\r\n0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """`check` names one of wire.CHECKS. A history is asked to have arrived as `messages` in all, or
-    in a chain, as what the depth makes of it.
+    """`check` names one of wire.CHECKS; `first` is what the first delta is known by.
 
     With `chain`, each connection continues its own last answer, from `start` (None: from nothing)
     at depth `depth` for `chain` turns, and then begins again there.
@@ -157,8 +156,7 @@ class Connection(asyncio.Protocol):
         try:
             if not self._buffer.startswith(b"HTTP/1.1 200 "):
                 raise BrokenRun(bytes(self._buffer[:2000]).decode("utf-8", "replace"))
-            messages = load.check(body, load.job.deltas)
-            self._check_history(messages)
+            self._check_history(load.check(body, load.job.deltas))
         except BrokenRun as error:
             load.broken(error)
             return
@@ -169,12 +167,12 @@ class Connection(asyncio.Protocol):
         self._body_at, self._first = 0, None
         self.ask()
 
-    def _check_history(self, messages: int) -> None:
-        depth = self._load.job.depth + self._turns
-        if messages != 2 * depth + 1:
+    def _check_history(self, texts: int) -> None:
+        earlier = self._load.job.depth + self._turns
+        if texts != 2 * earlier + 1:
             raise BrokenRun(
-                f"{messages} messages reached the upstream at depth {depth + 1}, "
-                f"which needs {2 * depth + 1}"
+                f"{texts} texts reached the upstream whole in turn {earlier + 1} of a chain, "
+                f"which has {2 * earlier + 1}"
             )
 
     def _continue(self, body: bytes) -> None:

@@ -16,6 +16,9 @@ from benchmarks.processes import Client, Server
 Asking = Callable[[int], Job]
 """Makes a job of so many requests."""
 
+OTHER = ", other"
+"""Ends the names of what another checkout does."""
+
 _SETTLING_S = 0.05
 """What a server still does just after its last answer is that answer's, too."""
 
@@ -62,6 +65,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """`first` names the task that the column "x depth 1" sets it beside."""
+
+    stored: Stored
+    job: Job
+    first: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """Everything that is running. `other` serves another checkout, to be set beside this one."""
 
@@ -71,37 +83,35 @@ class Bench:
     other: Stored | None = None
 
     def workload(self, workload: Workload, plan: Plan) -> Iterator[Figures]:
-        jobs = self._jobs(workload, plan)
-        runs: dict[str, list[Run]] = {name: [] for name in jobs}
+        tasks = self._tasks(workload, plan)
+        runs: dict[str, list[Run]] = {name: [] for name in tasks}
         for _ in range(plan.rounds):
-            for name, (stored, job) in jobs.items():
-                runs[name].append(self._run(stored, job))
-        first = runs.get(next((case.name for case in workload.cases if case.store), ""))
-        for name, seen in runs.items():
-            yield _figures(name, seen, runs[PASS_THROUGH], first)
+            for name, task in tasks.items():
+                runs[name].append(self._run(task))
+        for name, task in tasks.items():
+            yield _figures(name, runs[name], runs[PASS_THROUGH], runs.get(task.first))
 
     def lasting(self, workload: Workload, case: Case, *, seconds: float) -> Job:
         """One case for a while, on a server that is warm."""
         return self._sized(self._asking(self.served, workload, case), workload, seconds)
 
-    def _jobs(self, workload: Workload, plan: Plan) -> dict[str, tuple[Stored, Job]]:
+    def _tasks(self, workload: Workload, plan: Plan) -> dict[str, Task]:
         """Each warmed up, and as long as the plan wants it."""
 
         def through(requests: int) -> Job:
             return workload.baseline(port=self.through.port, requests=requests)
 
-        todo: dict[str, tuple[Stored, Asking]] = {
-            PASS_THROUGH: (Stored(self.through, lambda: 0), through)
-        }
+        nothing = Stored(self.through, lambda: 0)
+        job = self._sized(through, workload, plan.seconds)
+        tasks = {PASS_THROUGH: Task(nothing, job)}
+        first = next((case.name for case in workload.cases if case.store), "")
         for case in workload.cases:
-            todo[case.name] = (self.served, self._asking(self.served, workload, case))
-            if self.other is not None:
-                asking = self._asking(self.other, workload, case)
-                todo[f"{case.name}, other"] = (self.other, asking)
-        return {
-            name: (stored, self._sized(asking, workload, plan.seconds))
-            for name, (stored, asking) in todo.items()
-        }
+            for suffix, stored in (("", self.served), (OTHER, self.other)):
+                if stored is not None:
+                    asking = self._asking(stored, workload, case)
+                    job = self._sized(asking, workload, plan.seconds)
+                    tasks[case.name + suffix] = Task(stored, job, first + suffix)
+        return tasks
 
     def _asking(self, stored: Stored, workload: Workload, case: Case) -> Asking:
         port = stored.server.port
@@ -115,8 +125,8 @@ class Bench:
         rate = trial / self.client.run(job(trial)).seconds
         return job(max(trial, int(rate * seconds)))
 
-    def _run(self, stored: Stored, job: Job) -> Run:
-        server = stored.server
+    def _run(self, task: Task) -> Run:
+        stored, job, server = task.stored, task.job, task.stored.server
         cpu, size = server.cpu(), stored.size()
         result = self.client.run(job)
         time.sleep(_SETTLING_S)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -91,9 +90,11 @@ def client() -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def server(command: Sequence[str | Path], *, tree: Path = ROOT) -> Iterator[Server]:
-    """Something that prints its address once it is about to listen, and ends at SIGTERM. `tree`
-    is the checkout whose code it runs."""
+def server(
+    command: Sequence[str | Path], *, tree: Path = ROOT, end: signal.Signals = signal.SIGTERM
+) -> Iterator[Server]:
+    """Something that prints its address once it is about to listen. `tree` is the checkout whose
+    code it runs."""
     with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -113,7 +114,7 @@ def server(command: Sequence[str | Path], *, tree: Path = ROOT) -> Iterator[Serv
                 error.add_note(f"{shlex.join(map(str, command))} said:\n{said}")
             raise
         finally:
-            _end(process)
+            _end(process, end)
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -155,8 +156,8 @@ def _wait_for(port: int) -> None:
     raise BrokenRun(f"port {port} takes no connections")
 
 
-def _end(process: "subprocess.Popen[Any]") -> None:
-    process.send_signal(signal.SIGTERM)
+def _end(process: "subprocess.Popen[bytes]", end: signal.Signals) -> None:
+    process.send_signal(end)
     try:
         process.wait(15)
     except subprocess.TimeoutExpired:

@@ -1,7 +1,7 @@
 """What goes over the wire in a benchmark: texts, requests, answers, and their checks.
 
-The upstream reports in an answer's usage what it was sent: the number of messages as tokens, the
-bytes of the request as cached tokens. So every single answer proves that its history arrived.
+The upstream reports as an answer's input tokens how many texts it was sent, each whole. So every
+single answer proves that its history arrived.
 """
 
 import re
@@ -53,25 +53,26 @@ def upstream_request(upstream: Format, *, stream: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Bytes ready to be sent, piece by piece; `usage` is where in which piece the numbers go."""
+    """Bytes ready to be sent, piece by piece; `counting` is the one that says what arrived."""
 
     head: bytes
     pieces: tuple[bytes, ...]
     counting: int
 
-    def counted(self, messages: int, size: int) -> list[bytes]:
+    def counted(self, texts: int) -> list[bytes]:
         pieces = list(self.pieces)
-        numbers = (messages, size, messages + size)
-        piece = pieces[self.counting]
-        for mark, number in zip(_MARKS, numbers, strict=True):
-            # Spaces keep the length, which stands before the piece.
-            piece = piece.replace(mark, b"%9d" % number)
-        pieces[self.counting] = piece
+        # Spaces keep the length, which stands before the piece.
+        pieces[self.counting] = pieces[self.counting].replace(_MARK, b"%9d" % texts)
         return pieces
 
 
-_MARKS = (b"111111111", b"222222222", b"333333333")
-_MESSAGES, _SIZE, _BOTH = (int(mark) for mark in _MARKS)
+_TEXTS = 123456789
+_MARK = b"%d" % _TEXTS
+
+
+def count_texts(request: bytes, deltas: int) -> int:
+    """How many of a chain's texts, the user's and the model's, stand in a request."""
+    return request.count(INPUT.encode()) + request.count(text(deltas).encode())
 
 
 @cache
@@ -82,7 +83,7 @@ def answer(upstream: Format, *, deltas: int, stream: bool) -> Answer:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
         return Answer(head % len(body), (body,), 0)
     events = _chat_events(deltas) if upstream == "chat" else _anthropic_events(deltas)
-    counting = next(n for n, event in enumerate(events) if _MARKS[1] in event)
+    counting = next(n for n, event in enumerate(events) if _MARK in event)
     pieces = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
     pieces[-1] += b"0\r\n\r\n"
     head = (
@@ -93,10 +94,10 @@ def answer(upstream: Format, *, deltas: int, stream: bool) -> Answer:
 
 def _chat_usage() -> dict[str, Any]:
     return {
-        "prompt_tokens": _BOTH,
+        "prompt_tokens": _TEXTS,
         "completion_tokens": 64,
         "total_tokens": 64,
-        "prompt_tokens_details": {"cached_tokens": _SIZE},
+        "prompt_tokens_details": {"cached_tokens": 0},
     }
 
 
@@ -143,8 +144,8 @@ def _anthropic_message(content: list[Any], stop_reason: str | None) -> dict[str,
         "stop_reason": stop_reason,
         "stop_sequence": None,
         "usage": {
-            "input_tokens": _MESSAGES,
-            "cache_read_input_tokens": _SIZE,
+            "input_tokens": _TEXTS,
+            "cache_read_input_tokens": 0,
             "cache_creation_input_tokens": 0,
             "output_tokens": 64,
         },
@@ -184,7 +185,7 @@ class BrokenRun(Exception):
 
 
 Check = Callable[[bytes, int], int]
-"""Of a whole answer's body and its number of deltas: how many messages had reached the upstream.
+"""Of a whole answer's body and its number of deltas: how many texts had reached the upstream.
 Raises BrokenRun."""
 
 
@@ -192,12 +193,11 @@ def check_response(body: bytes, deltas: int) -> int:
     """A whole answer of the server under test."""
     _demand(b'"status":"completed"' in body, "not completed", body)
     _demand(text(deltas).encode() in body, "not the whole text", body)
-    return _messages(body, rb'"input_tokens":(\d+)', rb'"cached_tokens":(\d+)', both=True)
+    return _texts(body, rb'"input_tokens":(\d+)')
 
 
 def check_response_stream(body: bytes, deltas: int) -> int:
-    said = body.count(b"event: response.output_text.delta\n")
-    _demand(said == deltas, f"{said} deltas instead of {deltas}", body)
+    _demand_deltas(body, b"event: response.output_text.delta\n", deltas)
     _demand(body.endswith(b"\n\ndata: [DONE]\n\n"), "no [DONE]", body)
     start = body.rfind(b"event: response.completed\n")
     _demand(start > 0, "no response.completed", body)
@@ -206,21 +206,24 @@ def check_response_stream(body: bytes, deltas: int) -> int:
 
 def check_chat(body: bytes, deltas: int) -> int:
     _demand(text(deltas).encode() in body, "not the whole text", body)
-    return _messages(body, rb'"prompt_tokens": *(\d+)', rb'"cached_tokens": *(\d+)', both=True)
+    return _texts(body, rb'"prompt_tokens": *(\d+)')
 
 
 def check_chat_stream(body: bytes, deltas: int) -> int:
-    said = body.count(b'"content":" w')
-    _demand(said == deltas, f"{said} deltas instead of {deltas}", body)
+    _demand_deltas(body, b'"content":" w', deltas)
     _demand(body.endswith(b"data: [DONE]\n\n"), "no [DONE]", body)
-    return _messages(body, rb'"prompt_tokens": *(\d+)', rb'"cached_tokens": *(\d+)', both=True)
+    return _texts(body, rb'"prompt_tokens": *(\d+)')
 
 
 def check_anthropic(body: bytes, deltas: int) -> int:
-    said = body.count(b'"text":" w')
-    _demand(said in (1, deltas), f"{said} deltas instead of {deltas}", body)
-    sizes = rb'"cache_read_input_tokens": *(\d+)'
-    return _messages(body, rb'"input_tokens": *(\d+)', sizes, both=False)
+    _demand(text(deltas).encode() in body, "not the whole text", body)
+    return _texts(body, rb'"input_tokens": *(\d+)')
+
+
+def check_anthropic_stream(body: bytes, deltas: int) -> int:
+    _demand_deltas(body, b'"text":" w', deltas)
+    _demand(b"event: message_stop\n" in body, "no message_stop", body)
+    return _texts(body, rb'"input_tokens": *(\d+)')
 
 
 CHECKS: dict[str, Check] = {
@@ -229,18 +232,20 @@ CHECKS: dict[str, Check] = {
     "chat": check_chat,
     "chat stream": check_chat_stream,
     "anthropic": check_anthropic,
-    "anthropic stream": check_anthropic,
+    "anthropic stream": check_anthropic_stream,
 }
 
 
-def _messages(body: bytes, tokens: bytes, size: bytes, *, both: bool) -> int:
-    found = re.search(tokens, body), re.search(size, body)
-    _demand(None not in found, "no usage", body)
-    first, second = (int(match[1]) for match in found if match is not None)
-    messages = first - second if both else first
-    # A message that came without its text would make the request shorter than this.
-    _demand(second >= messages // 2 * len(INPUT), f"{messages} messages in {second} bytes", body)
-    return messages
+def _texts(body: bytes, pattern: bytes) -> int:
+    found = re.search(pattern, body)
+    _demand(found is not None, "no usage", body)
+    assert found is not None
+    return int(found[1])
+
+
+def _demand_deltas(body: bytes, mark: bytes, deltas: int) -> None:
+    said = body.count(mark)
+    _demand(said == deltas, f"{said} deltas instead of {deltas}", body)
 
 
 def _demand(holds: bool, what: str, body: bytes) -> None:
