@@ -5,56 +5,34 @@ bytes as they do, so that what works here works there.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from stores.base import (
     RUNNING,
+    Checkpoint,
+    ConversationLocked,
     History,
     Item,
+    Json,
     Lease,
-    NativeState,
     NewResponse,
     Outcome,
     SessionStore,
     Status,
+    StoredConversation,
     StoredResponse,
-    StoredTurn,
     StoreError,
 )
 from stores.codec import decode, encode, from_micros, text, to_micros
-
-
-@dataclass(slots=True)
-class _Turn:
-    input: bytes
-    end_user: str | None
-    output: bytes | None = None
-    native: tuple[str, bytes] | None = None
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class _Branch:
-    """`turns` by depth, and the ids of `handles` by depth. Below them stand the parent's turns up
-    to `fork`."""
-
-    owner: str
-    parent: "_Branch | None" = None
-    fork: int = -1
-    turns: dict[int, _Turn] = field(default_factory=dict)
-    handles: dict[int, str] = field(default_factory=dict)
-    children: "set[_Branch]" = field(default_factory=set)
-
-    @property
-    def floor(self) -> int:
-        """The deepest turn that is needed, by a handle or by a child; -1 if none is."""
-        return max([*self.handles, *(child.fork for child in self.children)], default=-1)
+from stores.memory_branches import Branch, Turn, behind, line, trim
 
 
 @dataclass(slots=True)
 class _Handle:
-    branch: _Branch
+    branch: Branch
     depth: int
     status: Status
     created_at: int
@@ -63,10 +41,29 @@ class _Handle:
     lease_until: int
     attempt: int
     request: bytes | None = None
+    conversation: str | None = None
+    cancel_requested: bool = False
 
     @property
-    def turn(self) -> _Turn:
+    def turn(self) -> Turn:
         return self.branch.turns[self.depth]
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """`running` took the lock last; it holds the lock for as long as it runs."""
+
+    branch: Branch
+    depth: int
+    created_at: int
+    body: bytes
+    hidden: set[str] = field(default_factory=set)
+    running: str | None = None
+
+    def move(self, branch: Branch, depth: int) -> None:
+        self.branch.head = -1
+        branch.head = depth
+        self.branch, self.depth = branch, depth
 
 
 class MemoryStore(SessionStore):
@@ -76,6 +73,7 @@ class MemoryStore(SessionStore):
 
     def __init__(self) -> None:
         self._handles: dict[str, _Handle] = {}
+        self._conversations: dict[str, _Conversation] = {}
         self._secrets: dict[str, bytes] = {}
 
     async def open(self) -> None:
@@ -87,22 +85,18 @@ class MemoryStore(SessionStore):
     # --- a turn's life
 
     async def reserve(self, new: NewResponse, *, owner: str) -> bool:
-        turn = _Turn(
+        turn = Turn(
             encode(list(new.input), "input"),
             None if new.end_user is None else text(new.end_user, "end_user"),
         )
         body = encode(new.body, "body")
         request = None if new.request is None else encode(new.request, "request")
         worker = text(new.lease.worker, "the worker")
-        if text(new.id, "the id") in self._handles:
-            raise StoreError(f"the response {new.id!r} exists; take a new id")
-        if new.parent is None:
-            branch, depth = _Branch(text(owner, "the owner")), 0
-        else:
-            parent = self._owned(new.parent, owner)
-            if parent is None:
-                return False
-            branch, depth = _behind(parent)
+        self._check_new(new.id)
+        place = self._place(new, text(owner, "the owner"))
+        if place is None:
+            return False
+        branch, depth = place
         branch.turns[depth] = turn
         branch.handles[depth] = new.id
         self._handles[new.id] = _Handle(
@@ -115,11 +109,49 @@ class MemoryStore(SessionStore):
             lease_until=to_micros(new.lease.until),
             attempt=new.lease.attempt,
             request=request,
+            conversation=new.conversation,
         )
+        return True
+
+    def _place(self, new: NewResponse, owner: str) -> tuple[Branch, int] | None:
+        """Where the turn goes; None if what it should stand behind is missing."""
+        if new.conversation is not None:
+            conversation = self._lockable(new.conversation, owner)
+            if conversation is None:
+                return None
+            conversation.running = new.id
+            return behind(conversation.branch, conversation.depth)
+        if new.parent is not None:
+            parent = self._owned(new.parent, owner)
+            return None if parent is None else behind(parent.branch, parent.depth)
+        return Branch(owner), 0
+
+    async def checkpoint(self, running: Sequence[Checkpoint]) -> None:
+        encoded = [
+            (
+                each,
+                encode(each.body, "body"),
+                encode(list(each.output), "output"),
+                _encoded_cuts(each.cuts),
+            )
+            for each in running
+        ]
+        for each, body, output, cuts in encoded:
+            handle = self._leased(each.id, each.owner, each.lease)
+            if handle is not None:
+                handle.status, handle.body = "in_progress", body
+                handle.turn.output, handle.turn.cuts = output, cuts
+
+    async def request_cancel(self, id: str, *, owner: str) -> bool:
+        handle = self._owned(id, owner)
+        if handle is None or handle.status not in RUNNING:
+            return False
+        handle.cancel_requested = True
         return True
 
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
         output, body = encode(list(outcome.output), "output"), encode(outcome.body, "body")
+        cuts = _encoded_cuts(outcome.cuts)
         native = None
         if outcome.native is not None:
             state = encode(outcome.native.state, "native")
@@ -127,18 +159,26 @@ class MemoryStore(SessionStore):
         handle = self._leased(id, owner, lease)
         if handle is None:
             return False
-        handle.turn.output, handle.turn.native = output, native
+        turn = handle.turn
+        turn.output, turn.native, turn.cuts = output, native, cuts
         handle.status, handle.body, handle.request = outcome.status, body, None
+        conversation = self._conversations.get(handle.conversation or "")
+        if conversation is not None and conversation.running == id:
+            conversation.move(handle.branch, handle.depth)
         return True
 
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
         return self._leased(id, owner, lease) is not None and self._remove(id)
 
     async def renew(self, worker: str, until: datetime) -> list[str]:
-        for handle in self._handles.values():
-            if handle.worker == worker:
-                handle.lease_until = to_micros(until)
-        return []
+        mine = {
+            id: handle
+            for id, handle in self._handles.items()
+            if handle.worker == worker and handle.status in RUNNING
+        }
+        for handle in mine.values():
+            handle.lease_until = to_micros(until)
+        return [id for id, handle in mine.items() if handle.cancel_requested]
 
     async def take_expired(
         self, worker: str, *, now: datetime, until: datetime, limit: int = 100
@@ -159,10 +199,12 @@ class MemoryStore(SessionStore):
     # --- reading
 
     async def history(self, id: str, *, owner: str) -> History | None:
-        handle = self._owned(id, owner)
-        if handle is None:
+        handle, conversation = self._owned(id, owner), self._owned_conversation(id, owner)
+        found = handle or conversation
+        if found is None:
             return None
-        return History(handle.status, [_read(turn) for turn in _line(handle)][::-1])
+        turns = [turn.read() for turn in line(found.branch, found.depth)]
+        return History("completed" if handle is None else handle.status, turns[::-1])
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         handle = self._owned(id, owner)
@@ -172,6 +214,75 @@ class MemoryStore(SessionStore):
         handle = self._owned(id, owner)
         return None if handle is None else decode(handle.turn.input)
 
+    # --- conversations
+
+    async def create_conversation(
+        self, id: str, body: dict[str, Any], *, owner: str, created_at: datetime
+    ) -> None:
+        encoded = encode(body, "body")
+        self._check_new(id)
+        branch = Branch(text(owner, "the owner"), turns={0: Turn(b"[]")}, head=0)
+        self._conversations[id] = _Conversation(branch, 0, to_micros(created_at), encoded)
+
+    async def conversation(self, id: str, *, owner: str) -> StoredConversation | None:
+        found = self._owned_conversation(id, owner)
+        if found is None:
+            return None
+        return StoredConversation(
+            id=id,
+            owner=owner,
+            body=decode(found.body),
+            created_at=from_micros(found.created_at),
+            hidden=frozenset(found.hidden),
+        )
+
+    async def update_conversation(self, id: str, body: dict[str, Any], *, owner: str) -> bool:
+        encoded = encode(body, "body")
+        found = self._owned_conversation(id, owner)
+        if found is not None:
+            found.body = encoded
+        return found is not None
+
+    async def delete_conversation(self, id: str, *, owner: str) -> bool:
+        found = self._owned_conversation(id, owner)
+        if found is None:
+            return False
+        del self._conversations[id]
+        found.branch.head = -1
+        trim(found.branch)
+        return True
+
+    async def append_items(self, id: str, items: Sequence[Item], *, owner: str) -> bool:
+        turn = Turn(encode(list(items), "items"))
+        conversation = self._lockable(id, owner)
+        if conversation is None:
+            return False
+        branch, depth = behind(conversation.branch, conversation.depth)
+        branch.turns[depth] = turn
+        conversation.move(branch, depth)
+        return True
+
+    async def hide_item(self, id: str, item_id: str, *, owner: str) -> bool:
+        text(item_id, "the item's id")
+        found = self._owned_conversation(id, owner)
+        if found is not None:
+            found.hidden.add(item_id)
+        return found is not None
+
+    def _owned_conversation(self, id: str, owner: str) -> _Conversation | None:
+        found = self._conversations.get(id)
+        return None if found is None or found.branch.owner != owner else found
+
+    def _lockable(self, id: str, owner: str) -> _Conversation | None:
+        """The conversation, in which nothing runs; None if it is missing."""
+        found = self._owned_conversation(id, owner)
+        if found is None:
+            return None
+        running = self._handles.get(found.running or "")
+        if running is not None and running.status in RUNNING and running.conversation == id:
+            raise ConversationLocked(f"{found.running!r} runs in the conversation {id!r}")
+        return found
+
     # --- erasing
 
     async def delete(self, id: str, *, owner: str) -> bool:
@@ -180,6 +291,8 @@ class MemoryStore(SessionStore):
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
         if id is not None and user is not None:
             raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
+        if id is None and user is None:
+            return self._purge_owner(owner)
         if id is not None:
             handle = self._owned(id, owner)
             places = [] if handle is None else [(handle.branch, handle.depth)]
@@ -188,14 +301,23 @@ class MemoryStore(SessionStore):
                 (branch, depth)
                 for branch in self._branches(owner)
                 for depth, turn in branch.turns.items()
-                if user is None or turn.end_user == user
+                if turn.end_user == user
             ]
         for branch, depth in places:
-            branch.turns[depth] = _Turn(encode([], "input"), end_user=None)
+            branch.turns[depth] = Turn(b"[]")
         for branch, depth in places:
             if depth in branch.handles:
                 self._remove(branch.handles[depth])
         return len(places)
+
+    def _purge_owner(self, owner: str) -> int:
+        """A turn that holds nothing, like a conversation's first, is not counted."""
+        branches = self._branches(owner)
+        for id in [id for id, found in self._handles.items() if found.branch in branches]:
+            del self._handles[id]
+        for id in [id for id, found in self._conversations.items() if found.branch in branches]:
+            del self._conversations[id]
+        return sum(not turn.blank for branch in branches for turn in branch.turns.values())
 
     # --- keys
 
@@ -204,15 +326,21 @@ class MemoryStore(SessionStore):
 
     # --- branches
 
-    def _branches(self, owner: str) -> set[_Branch]:
-        """Reached from the handles: no branch outlives its last one."""
-        found: set[_Branch] = set()
-        for handle in self._handles.values():
-            branch: _Branch | None = handle.branch
+    def _branches(self, owner: str) -> set[Branch]:
+        """Reached from handles and conversations: no branch outlives its last one."""
+        found: set[Branch] = set()
+        starts = [handle.branch for handle in self._handles.values()]
+        starts += [conversation.branch for conversation in self._conversations.values()]
+        for start in starts:
+            branch: Branch | None = start
             while branch is not None and branch.owner == owner and branch not in found:
                 found.add(branch)
                 branch = branch.parent
         return found
+
+    def _check_new(self, id: str) -> None:
+        if text(id, "the id") in self._handles or id in self._conversations:
+            raise StoreError(f"the id {id!r} exists; take a new one")
 
     def _owned(self, id: str, owner: str) -> _Handle | None:
         handle = self._handles.get(id)
@@ -231,59 +359,27 @@ class MemoryStore(SessionStore):
     def _remove(self, id: str) -> bool:
         handle = self._handles.pop(id)
         del handle.branch.handles[handle.depth]
-        _trim(handle.branch)
+        trim(handle.branch)
         return True
 
 
-def _behind(parent: _Handle) -> tuple[_Branch, int]:
-    """The next depth of the parent's branch; a new branch if another turn stands there."""
-    branch, depth = parent.branch, parent.depth + 1
-    if depth in branch.turns:
-        branch = _Branch(branch.owner, branch, parent.depth)
-        parent.branch.children.add(branch)
-    return branch, depth
-
-
-def _line(handle: _Handle) -> Iterator[_Turn]:
-    """The turns of a chain, youngest first."""
-    branch: _Branch | None = handle.branch
-    depth = handle.depth
-    while branch is not None:
-        for place in range(depth, branch.fork, -1):
-            yield branch.turns[place]
-        depth = branch.fork
-        branch = branch.parent
-
-
-def _trim(branch: _Branch | None) -> None:
-    """Erases the turns above what is still needed; an emptied branch goes, then its parent's."""
-    while branch is not None:
-        floor = branch.floor
-        for depth in [depth for depth in branch.turns if depth > floor]:
-            del branch.turns[depth]
-        if branch.turns:
-            return
-        if branch.parent is not None:
-            branch.parent.children.discard(branch)
-        branch = branch.parent
-
-
-def _read(turn: _Turn) -> StoredTurn:
-    native = None if turn.native is None else NativeState(turn.native[0], decode(turn.native[1]))
-    return StoredTurn(
-        decode(turn.input), [] if turn.output is None else decode(turn.output), native
-    )
+def _encoded_cuts(cuts: Json) -> bytes | None:
+    return None if cuts is None else encode(cuts, "cuts")
 
 
 def _stored(id: str, handle: _Handle) -> StoredResponse:
     lease = Lease(handle.worker, from_micros(handle.lease_until), handle.attempt)
+    turn = handle.turn
     return StoredResponse(
         id=id,
         owner=handle.branch.owner,
         status=handle.status,
         body=decode(handle.body),
-        output=_read(handle.turn).output,
+        output=turn.read().output,
         created_at=from_micros(handle.created_at),
         lease=lease if handle.status in RUNNING else None,
+        cancel_requested=handle.cancel_requested,
         request=None if handle.request is None else decode(handle.request),
+        cuts=None if turn.cuts is None else decode(turn.cuts),
+        conversation=handle.conversation,
     )

@@ -1,13 +1,13 @@
 """Sessions in one SQLite file: a writer that commits in groups, a reader beside it.
 
 Opening and closing, and what each method sends to which thread. The statements are in
-`sqlite_operations`, the threads in `connection_thread`.
+`sqlite_operations`, conversations in `sqlite_conversations`, the threads in `connection_thread`.
 """
 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +18,13 @@ from typing import Any, Literal
 from stores import sqlite_operations as operations
 from stores.base import (
     RUNNING,
+    Checkpoint,
     History,
     Item,
+    Json,
     Lease,
     NewResponse,
     Outcome,
-    SessionStore,
     StoreBusy,
     StoredResponse,
     StoreError,
@@ -38,6 +39,7 @@ from stores.connection_thread import (
     store_error,
 )
 from stores.migrate import VERSION_TABLE, is_current, upgrade
+from stores.sqlite_conversations import SQLiteConversations
 
 BATCH = 64
 OLDEST = (3, 35)  # RETURNING
@@ -50,7 +52,7 @@ class _Threads:
     reader: ConnectionThread
 
 
-class SQLiteStore(SessionStore):
+class SQLiteStore(SQLiteConversations):
     """`synchronous="NORMAL"` survives a crash of the process, `"FULL"` a power cut, too.
 
     Any number of processes on one machine may share the file. Beside it live `-wal`, `-shm` and
@@ -173,6 +175,7 @@ class SQLiteStore(SessionStore):
             id=text(new.id, "the id"),
             owner=text(owner, "the owner"),
             parent=new.parent,
+            conversation=new.conversation,
             turn=(
                 encode(list(new.input), "input"),
                 None if new.end_user is None else text(new.end_user, "end_user"),
@@ -185,11 +188,26 @@ class SQLiteStore(SessionStore):
                 to_micros(new.created_at),
                 encode(new.body, "body"),
                 None if new.request is None else encode(new.request, "request"),
+                new.conversation,
             ),
         )
-        if new.parent is not None and key(new.parent) is None:
+        if key(new.parent or "") is None or key(new.conversation or "") is None:
             return False
         return await self._write(operation)
+
+    async def checkpoint(self, running: Sequence[Checkpoint]) -> None:
+        encoded = [
+            (
+                _leased(each.id, each.owner, each.lease),
+                encode(each.body, "body"),
+                (encode(list(each.output), "output"), _encoded_cuts(each.cuts)),
+            )
+            for each in running
+        ]
+        await self._write(partial(operations.checkpoint, running=encoded))
+
+    async def request_cancel(self, id: str, *, owner: str) -> bool:
+        return await self._write(partial(operations.request_cancel, id=key(id), owner=key(owner)))
 
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
         native = outcome.native
@@ -203,6 +221,7 @@ class SQLiteStore(SessionStore):
                     encode(list(outcome.output), "output"),
                     None if native is None else text(native.scope, "scope"),
                     None if native is None else encode(native.state, "native"),
+                    _encoded_cuts(outcome.cuts),
                 ),
             )
         )
@@ -337,9 +356,14 @@ def _leased(id: str, owner: str, lease: Lease) -> tuple[str | None, str | None, 
     return key(id), key(owner), key(lease.worker), lease.attempt
 
 
+def _encoded_cuts(cuts: Json) -> bytes | None:
+    return None if cuts is None else encode(cuts, "cuts")
+
+
 def _stored(row: tuple[Any, ...]) -> StoredResponse:
     """From a row of RESPONSE."""
-    id, owner, status, body, output, created, worker, until, attempt, cancel, request = row
+    id, owner, status, body, output, created, worker, until, attempt, cancel, *rest = row
+    request, cuts, conversation = rest
     return StoredResponse(
         id=id,
         owner=owner,
@@ -350,4 +374,6 @@ def _stored(row: tuple[Any, ...]) -> StoredResponse:
         lease=Lease(worker, from_micros(until), attempt) if status in RUNNING else None,
         cancel_requested=bool(cancel),
         request=None if request is None else decode(request),
+        cuts=None if cuts is None else decode(cuts),
+        conversation=conversation,
     )

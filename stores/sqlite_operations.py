@@ -9,10 +9,13 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from stores.base import StoreError
+from stores.base import ConversationLocked, StoreError
 
 Place = tuple[int, int]
 """(branch, depth)"""
+
+Handle = tuple[str, str | None, int | None, int, int, bytes, bytes | None, str | None]
+"""A response's columns from `status` on, in the order of `insert`."""
 
 # One row per branch, the youngest first. Two things here are measured, not taste. The correlated
 # subquery forces the walk from branches to turns: in a plain join the planner may scan all turns.
@@ -41,21 +44,22 @@ SELECT status, upto, (
 
 RESPONSE = """
 SELECT r.id, r.owner, r.status, r.body, t.output, r.created_at, r.worker, r.lease_until,
-    r.attempt, r.cancel_requested, r.request
+    r.attempt, r.cancel_requested, r.request, t.cuts, r.conversation
 FROM rmw_response r CROSS JOIN rmw_turn t ON t.branch = r.branch AND t.depth = r.depth
 WHERE r.id = ?
 """
-OWNED_RESPONSE = RESPONSE + " AND r.owner = ?"
+OWNED_RESPONSE = RESPONSE + " AND r.owner = ? AND r.conversation IS NOT r.id"
 
 INPUT = """
 SELECT t.input
 FROM rmw_response r CROSS JOIN rmw_turn t ON t.branch = r.branch AND t.depth = r.depth
-WHERE r.id = ? AND r.owner = ?
+WHERE r.id = ? AND r.owner = ? AND r.conversation IS NOT r.id
 """
 
 META = "SELECT value FROM rmw_meta WHERE key = ?"
 
 RUNNING = "status IN ('queued', 'in_progress')"
+OWNED = "id = ? AND owner = ? AND conversation IS NOT id"
 LEASED = f"id = ? AND owner = ? AND worker = ? AND attempt = ? AND {RUNNING}"
 
 OWNERS_BRANCHES = """
@@ -77,41 +81,69 @@ def reserve(
     id: str,
     owner: str,
     parent: str | None,
+    conversation: str | None,
     turn: tuple[bytes, str | None],
-    handle: tuple[str, str, int, int, int, bytes, bytes | None],
+    handle: Handle,
 ) -> bool:
-    """`turn` is (input, end_user), `handle` the columns from `status` on as they stand below."""
-    place = _root(db, owner, turn) if parent is None else _behind(db, owner, parent, turn)
-    if place is None:
+    """`turn` is (input, end_user)."""
+    if conversation is not None:
+        last = lock(db, conversation, owner)
+        db.execute("UPDATE rmw_conversation SET running = ? WHERE id = ?", (id, conversation))
+    elif parent is not None:
+        last = db.execute(
+            f"SELECT branch, depth FROM rmw_response WHERE {OWNED}", (parent, owner)
+        ).fetchone()
+    else:
+        insert(db, id, owner, root(db, owner, turn), handle)
+        return True
+    if last is None:
         return False
-    try:
-        db.execute(
-            "INSERT INTO rmw_response (id, owner, branch, depth, cancel_requested, status, worker,"
-            " lease_until, attempt, created_at, body, request)"
-            " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
-            (id, owner, *place, *handle),
-        )
-    except sqlite3.IntegrityError as error:
-        raise StoreError(f"the response {id!r} exists; take a new id") from error
+    insert(db, id, owner, behind(db, owner, last, turn), handle)
     return True
 
 
-def _root(db: sqlite3.Connection, owner: str, turn: tuple[bytes, str | None]) -> Place:
+def insert(db: sqlite3.Connection, id: str, owner: str, place: Place, handle: Handle) -> None:
+    try:
+        db.execute(
+            "INSERT INTO rmw_response (id, owner, branch, depth, cancel_requested, status, worker,"
+            " lease_until, attempt, created_at, body, request, conversation)"
+            " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (id, owner, *place, *handle),
+        )
+    except sqlite3.IntegrityError as error:
+        raise StoreError(f"the id {id!r} exists; take a new one") from error
+
+
+def lock(db: sqlite3.Connection, conversation: str | None, owner: str | None) -> Place | None:
+    """The conversation's last turn; None if it is missing. Raises ConversationLocked.
+
+    Nobody frees the lock: who took it last has it for as long as that response runs.
+    """
+    running = db.execute(
+        "SELECT id FROM rmw_response WHERE conversation = ?1 AND id ="
+        f" (SELECT running FROM rmw_conversation WHERE id = ?1 AND owner = ?2) AND {RUNNING}",
+        (conversation, owner),
+    ).fetchone()
+    if running is not None:
+        raise ConversationLocked(f"{running[0]!r} runs in the conversation {conversation!r}")
+    last: Place | None = db.execute(
+        "SELECT branch, depth FROM rmw_response WHERE id = ?1 AND owner = ?2 AND conversation = id",
+        (conversation, owner),
+    ).fetchone()
+    return last
+
+
+def root(db: sqlite3.Connection, owner: str, turn: tuple[bytes, str | None]) -> Place:
     place = (_new_branch(db, owner), 0)
     _insert_turn(db, place, turn)
     return place
 
 
-def _behind(
-    db: sqlite3.Connection, owner: str, parent: str, turn: tuple[bytes, str | None]
-) -> Place | None:
-    """The next depth of the parent's branch; a new branch if another turn stands there."""
-    found = db.execute(
-        "SELECT branch, depth FROM rmw_response WHERE id = ? AND owner = ?", (parent, owner)
-    ).fetchone()
-    if found is None:
-        return None
-    branch, depth = found
+def behind(
+    db: sqlite3.Connection, owner: str, last: Place, turn: tuple[bytes, str | None]
+) -> Place:
+    """The next depth of the branch; that of a new branch if another turn stands there."""
+    branch, depth = last
     place = (branch, depth + 1)
     if not _insert_turn(db, place, turn):
         place = (_new_branch(db, owner, branch, depth), depth + 1)
@@ -149,20 +181,54 @@ def finish(
     *,
     status: str,
     body: bytes,
-    turn: tuple[bytes, str | None, bytes | None],
+    turn: tuple[bytes, str | None, bytes | None, bytes | None],
 ) -> bool:
-    """`leased` is (id, owner, worker, attempt), `turn` is (output, scope, native)."""
+    """`leased` is (id, owner, worker, attempt), `turn` is (output, scope, native, cuts)."""
     ended = db.execute(
         "UPDATE rmw_response SET status = ?, body = ?, worker = NULL, lease_until = NULL,"
-        f" request = NULL WHERE {LEASED} RETURNING branch, depth",
+        f" request = NULL WHERE {LEASED} RETURNING id, conversation, branch, depth",
         (status, body, *leased),
     ).fetchall()
-    for place in ended:
+    for id, conversation, *place in ended:
         db.execute(
-            "UPDATE rmw_turn SET output = ?, scope = ?, native = ? WHERE branch = ? AND depth = ?",
+            "UPDATE rmw_turn SET output = ?, scope = ?, native = ?, cuts = ?"
+            " WHERE branch = ? AND depth = ?",
             (*turn, *place),
         )
+        if conversation is not None:
+            db.execute(
+                "UPDATE rmw_response SET branch = ?, depth = ?"
+                " WHERE id = (SELECT id FROM rmw_conversation WHERE id = ? AND running = ?)",
+                (*place, conversation, id),
+            )
     return bool(ended)
+
+
+def checkpoint(
+    db: sqlite3.Connection,
+    running: list[
+        tuple[tuple[str | None, str | None, str | None, int], bytes, tuple[bytes, bytes | None]]
+    ],
+) -> None:
+    """Each is (leased, body, (output, cuts))."""
+    for leased, body, turn in running:
+        for place in db.execute(
+            f"UPDATE rmw_response SET status = 'in_progress', body = ? WHERE {LEASED}"
+            " RETURNING branch, depth",
+            (body, *leased),
+        ).fetchall():
+            db.execute(
+                "UPDATE rmw_turn SET output = ?, cuts = ? WHERE branch = ? AND depth = ?",
+                (*turn, *place),
+            )
+
+
+def request_cancel(db: sqlite3.Connection, id: str | None, owner: str | None) -> bool:
+    asked = db.execute(
+        f"UPDATE rmw_response SET cancel_requested = 1 WHERE id = ? AND owner = ? AND {RUNNING}",
+        (id, owner),
+    )
+    return asked.rowcount == 1
 
 
 def release(db: sqlite3.Connection, leased: tuple[str | None, str | None, str | None, int]) -> bool:
@@ -197,7 +263,7 @@ def take_expired(
 
 
 def delete(db: sqlite3.Connection, id: str | None, owner: str | None) -> bool:
-    return _remove_handles(db, "id = ? AND owner = ?", (id, owner))
+    return _remove_handles(db, OWNED, (id, owner))
 
 
 def _remove_handles(db: sqlite3.Connection, where: str, values: Iterable[Any]) -> bool:
@@ -205,11 +271,11 @@ def _remove_handles(db: sqlite3.Connection, where: str, values: Iterable[Any]) -
         f"DELETE FROM rmw_response WHERE {where} RETURNING branch", tuple(values)
     ).fetchall()
     for (branch,) in removed:
-        _trim(db, branch)
+        trim(db, branch)
     return bool(removed)
 
 
-def _trim(db: sqlite3.Connection, branch: int | None) -> None:
+def trim(db: sqlite3.Connection, branch: int | None) -> None:
     """Erases the turns above what is still needed; an emptied branch goes, then its parent's turn.
 
     Needed is the deepest handle of the branch, or the deepest fork of a branch that grows from it.
@@ -231,7 +297,7 @@ def _trim(db: sqlite3.Connection, branch: int | None) -> None:
 
 def purge_response(db: sqlite3.Connection, id: str | None, owner: str | None) -> int:
     places = db.execute(
-        "SELECT branch, depth FROM rmw_response WHERE id = ? AND owner = ?", (id, owner)
+        f"SELECT branch, depth FROM rmw_response WHERE {OWNED}", (id, owner)
     ).fetchall()
     return _blank(db, places)
 
@@ -250,23 +316,36 @@ def _blank(db: sqlite3.Connection, places: list[Place]) -> int:
     for place in places:
         db.execute(
             "UPDATE rmw_turn SET input = x'5B5D', output = NULL, scope = NULL, native = NULL,"
-            " end_user = NULL WHERE branch = ? AND depth = ?",
+            " end_user = NULL, cuts = NULL WHERE branch = ? AND depth = ?",
             place,
         )
-        db.execute("DELETE FROM rmw_response WHERE branch = ? AND depth = ?", place)
+        db.execute(
+            "DELETE FROM rmw_response WHERE branch = ? AND depth = ? AND conversation IS NOT id",
+            place,
+        )
     for branch in {branch for branch, _ in places}:
-        _trim(db, branch)
+        trim(db, branch)
     _count_purge(db)
     return len(places)
 
 
 def purge_owner(db: sqlite3.Connection, owner: str | None) -> int:
-    """All of an owner's branches are reached from the handles: no branch outlives its last one."""
+    """All of an owner's branches are reached from the handles: no branch outlives its last one.
+
+    A turn that holds nothing, like a conversation's first, is not counted.
+    """
     turns = 0
     for branch in db.execute(OWNERS_BRANCHES, (owner,)).fetchall():
-        turns += db.execute("DELETE FROM rmw_turn WHERE branch = ?", branch).rowcount
+        (held,) = db.execute(
+            "SELECT count(*) FROM rmw_turn"
+            " WHERE branch = ? AND (input <> x'5B5D' OR output IS NOT NULL)",
+            branch,
+        ).fetchone()
+        turns += held
+        db.execute("DELETE FROM rmw_turn WHERE branch = ?", branch)
         db.execute("DELETE FROM rmw_response WHERE branch = ?", branch)
         db.execute("DELETE FROM rmw_branch WHERE id = ?", branch)
+    db.execute("DELETE FROM rmw_conversation WHERE owner = ?", (owner,))
     _count_purge(db)
     return turns
 

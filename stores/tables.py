@@ -27,6 +27,7 @@ from stores.migrate import VERSION_TABLE
 __all__ = [
     "VERSION_TABLE",
     "BranchRow",
+    "ConversationRow",
     "MetaRow",
     "ResponseRow",
     "Table",
@@ -58,7 +59,8 @@ class BranchRow(Table, table=True):
 
 
 class TurnRow(Table, table=True):
-    """`input` and `output` are JSON arrays; `output` is NULL until something was kept.
+    """`input` and `output` are JSON arrays; `output` is NULL until something was kept. `cuts` say
+    how it was cut into events.
 
     `end_user` is here and not on the handle: a person's turns outlive their deleted ids, and
     purging must still find them.
@@ -77,12 +79,15 @@ class TurnRow(Table, table=True):
     scope: str | None = Field(default=None, sa_column=Column(Text))
     native: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     end_user: str | None = Field(default=None, sa_column=Column(Text))
+    cuts: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
 
 
 class ResponseRow(Table, table=True):
     """The handle. `body` is the response object without `output`.
 
-    `worker`, `lease_until` and `request` (background work only) are NULL unless it runs.
+    `worker`, `lease_until` and `request` (background work only) are NULL unless it runs. Where
+    `conversation` is the row's own id, it is no response: it points to the conversation's last
+    turn.
     """
 
     __tablename__ = "rmw_response"
@@ -104,6 +109,23 @@ class ResponseRow(Table, table=True):
     created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     request: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    conversation: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class ConversationRow(Table, table=True):
+    """`hidden` is a JSON array of item ids. `running` names the response that took the lock last,
+    which holds it for as long as it runs.
+    """
+
+    __tablename__ = "rmw_conversation"
+    __table_args__ = (Index("ix_rmw_conversation_owner", "owner", "created_at"),)
+
+    id: str = Field(sa_column=Column(Text, primary_key=True))
+    owner: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    hidden: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    running: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class MetaRow(Table, table=True):

@@ -23,7 +23,8 @@ class TestMemoryStore(SessionStoreConformance):
 
 
 def _owners(store: MemoryStore) -> set[str]:
-    return {handle.branch.owner for handle in store._handles.values()}
+    found = (*store._handles.values(), *store._conversations.values())
+    return {each.branch.owner for each in found}
 
 
 async def test_a_closed_store_still_has_its_sessions_and_another_has_none() -> None:
