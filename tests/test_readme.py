@@ -16,6 +16,7 @@ from responses_mw.adapters.chat_dialects import DIALECTS
 from responses_mw.schema import CreateRequest
 from responses_mw.testing import EchoProvider
 from responses_mw.upstreams import OPENAI_CHAT, UPSTREAMS
+from stores.tables import Table
 
 README = (REPOSITORY / "README.md").read_text()
 
@@ -118,6 +119,11 @@ def test_the_conformance_suite_runs_as_shown(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "stranger"]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert re.search(r"^\d+ passed", found.stdout, re.MULTILINE), found.stdout + found.stderr
+
+
+def test_the_tables_are_these() -> None:
+    told = re.findall(r"^- `(rmw_\w+)`:", (REPOSITORY / "docs" / "stores.md").read_text(), re.M)
+    assert set(told) == set(Table.metadata.tables)
 
 
 def test_every_dialect_is_named() -> None:
