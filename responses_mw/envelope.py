@@ -4,6 +4,7 @@ The rules are those that satisfy Open Responses and OpenAI's own types at once. 
 with time: `output`, `status` and what follows from them are the assembler's.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from responses_mw.checks import without_nulls
@@ -11,6 +12,38 @@ from responses_mw.deltas import UsageReported
 from responses_mw.schema import CreateRequest, PromptCacheOptions
 
 _REDACTED = "[redacted]"
+
+_USUAL: Mapping[str, Any] = {
+    "object": "response",
+    "background": False,
+    "completed_at": None,
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "service_tier": "default",
+    "store": True,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "truncation": "disabled",
+    "usage": None,
+    "user": None,
+    "metadata": {},
+}
+"""What most responses show. It is not stored: never change a value here, add a key only if it is
+null for every response that was stored before."""
 
 
 def response_body(
@@ -57,6 +90,20 @@ def response_body(
     if request.prompt_cache_options is not None:
         body["prompt_cache_options"] = _cache_options(request.prompt_cache_options)
     return body
+
+
+def shrunk(body: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is stored: without what is usual, and without the output, which lies elsewhere."""
+    return {
+        key: value
+        for key, value in body.items()
+        if key != "output" and not (key in _USUAL and _USUAL[key] == value)
+    }
+
+
+def grown(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole again, without its output."""
+    return {**_USUAL, **kept}
 
 
 def usage_body(usage: UsageReported) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+from responses_mw.envelope import grown
 from responses_mw.output_items import Event
 from responses_mw.replay import replay
 from stores.base import RUNNING, SessionStore, StoredResponse
@@ -41,7 +42,7 @@ class Follower:
             self._stored = await self._store.get(self._stored.id, owner=self._stored.owner)
 
     def _new_events(self, stored: StoredResponse) -> list[Event]:
-        events = replay(stored.body, stored.output, stored.cuts)
+        events = replay(grown(stored.body), stored.output, stored.cuts)
         new = [event for event in events if event["sequence_number"] > self._after]
         if new:
             self._after = new[-1]["sequence_number"]

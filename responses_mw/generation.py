@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from responses_mw.assembler import ResponseAssembler
+from responses_mw.envelope import shrunk
 from responses_mw.errors import InvalidRequest, ResponsesError, StoreUnavailable
 from responses_mw.listening import Listener, Signal
 from responses_mw.native_refs import pack
@@ -240,7 +241,7 @@ class Generation:
             record.id,
             record.owner,
             record.lease,
-            assembler.envelope,
+            shrunk(assembler.envelope),
             assembler.output,
             assembler.cuts,
         )
@@ -304,7 +305,7 @@ def outcome_of(assembler: ResponseAssembler) -> Outcome:
     """What the store keeps of a response that has ended."""
     output, native = assembler.output, assembler.native
     state = None if native is None else NativeState(native.scope, pack(native.state, output))
-    return Outcome(assembler.status, assembler.envelope, output, state, assembler.cuts)
+    return Outcome(assembler.status, shrunk(assembler.envelope), output, state, assembler.cuts)
 
 
 def previous_response_not_found(id: str | None) -> InvalidRequest:

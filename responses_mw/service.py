@@ -13,7 +13,7 @@ from typing import Any
 from responses_mw.assembler import ResponseAssembler, Seal
 from responses_mw.conversation import said_in
 from responses_mw.conversations import not_found
-from responses_mw.envelope import response_body
+from responses_mw.envelope import grown, response_body, shrunk
 from responses_mw.errors import InvalidRequest, NotFound, ResponsesError
 from responses_mw.following import Follower
 from responses_mw.generation import (
@@ -130,7 +130,7 @@ class Service:
                 error = refused
             else:
                 return
-        _, assembler = retell(left.body, left.output, left.cuts)
+        _, assembler = retell(grown(left.body), left.output, left.cuts)
         if left.cancel_requested:
             assembler.cancel()
         else:
@@ -152,7 +152,7 @@ class Service:
             chain = History("incomplete", said.turns)
         turn = Preparation(self._runtime, left.owner).turn(request, chain, own.input)
         record = Record(self._store, left.owner, left.id, left.lease)
-        self._start(request, left.body, turn, record, left.owner)
+        self._start(request, grown(left.body), turn, record, left.owner)
 
     def _start(
         self,
@@ -181,7 +181,7 @@ class Service:
         running = self._runtime.generations.get(id)
         if running is not None and stored.status in RUNNING:
             return running.response
-        return {**stored.body, "status": stored.status, "output": stored.output}
+        return {**grown(stored.body), "status": stored.status, "output": stored.output}
 
     async def tell(self, id: str, *, owner: str, after: int) -> Listener | Follower:
         """Hears the events above `after`: those that were, then those that come, on any worker."""
@@ -219,7 +219,7 @@ class Service:
     async def cancel(self, id: str, *, owner: str) -> dict[str, Any]:
         """Answers with the response once it has stopped; a second call changes nothing."""
         stored = await self._stored(id, owner)
-        if not stored.body["background"]:
+        if not grown(stored.body)["background"]:
             raise InvalidRequest(
                 f"Response '{id}' was not made with background: true; only those can be cancelled. "
                 "Close the connection instead."
@@ -276,7 +276,7 @@ class Service:
         lease = Lease(self._runtime.worker, lease_until(self._runtime.settings))
         new = NewResponse(
             id=body["id"],
-            body={key: value for key, value in body.items() if key != "output"},
+            body=shrunk(body),
             input=items,
             created_at=datetime.fromtimestamp(created, UTC),
             lease=lease,

@@ -1,12 +1,15 @@
 from typing import Any
 
+import orjson
 import pytest
 from cases import needs_recordings
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseUsage
 from published import violations
 
 from responses_mw.deltas import UsageReported
-from responses_mw.envelope import response_body, usage_body
+from responses_mw.envelope import grown, response_body, shrunk, usage_body
 from responses_mw.schema import CreateRequest
 
 WEATHER = {
@@ -186,3 +189,24 @@ def test_usage_satisfies_the_official_client() -> None:
     assert usage.input_tokens_details.cached_tokens == 3
     assert usage.input_tokens_details.cache_write_tokens == 4
     assert usage.output_tokens_details.reasoning_tokens == 5
+
+
+@given(
+    changes=st.dictionaries(
+        st.sampled_from(["temperature", "tools", "metadata", "usage", "error", "store", "extra"]),
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text() | st.just([]) | st.just({}),
+    )
+)
+def test_what_is_usual_is_not_stored_and_comes_back(changes: dict[str, Any]) -> None:
+    request = CreateRequest.of({"model": "m", "input": "hi"})
+    body = response_body(request, id="resp_1", created_at=1, model="m") | changes
+    kept = orjson.loads(orjson.dumps(shrunk(body)))
+    output = body.pop("output")
+    assert grown(kept) == body
+    assert output == []
+
+
+def test_a_plain_response_is_stored_in_few_bytes() -> None:
+    request = CreateRequest.of({"model": "m", "input": "hi"})
+    body = response_body(request, id="resp_" + "0" * 32, created_at=1, model="m")
+    assert len(orjson.dumps(shrunk(body))) < 130
