@@ -206,6 +206,11 @@ class CreateRequest(RequestBody):
         return "reasoning.encrypted_content" in self.include
 
 
+_PASSED_ON: Any = dict.fromkeys(
+    ["store", "include", "max_tool_calls", "prompt_cache_options", "prompt_cache_retention"], True
+) | {"reasoning": {"context", "mode"}}
+
+
 def turn_from(request: CreateRequest, spans: Sequence[Span], model: str) -> Turn:
     """One model call; `spans` hold the history and the stored form of the request's own input."""
     text_format = request.text_format
@@ -234,6 +239,7 @@ def turn_from(request: CreateRequest, spans: Sequence[Span], model: str) -> Turn
         metadata=request.metadata,
         stream=request.stream,
         encrypted_reasoning=request.wants_encrypted_reasoning,
+        passed_on=request.model_dump(include=_PASSED_ON, exclude_unset=True, exclude_none=True),
     )
 
 

@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 
-from responses_mw.adapters.base import PARSERS, Adapter, UpstreamRequest
+from responses_mw.adapters.base import PARSERS, Adapter, Revises, UpstreamRequest
 from responses_mw.deltas import Delta, UpstreamInfo
-from responses_mw.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnavailable
+from responses_mw.errors import (
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from responses_mw.turn import Turn
 
 if TYPE_CHECKING:
@@ -81,13 +86,10 @@ class HTTPProvider:
     async def batches(self, turn: Turn) -> AsyncIterator[list[Delta]]:
         """The deltas of one network read at a time."""
         streamed = turn.stream if self._stream is None else self._stream
-        request = self.adapter.encode(
+        request, response = await self._asked(
             turn if turn.stream == streamed else _streamed(turn, streamed)
         )
-        response = await self._send(request)
         try:
-            if response.status_code >= 400:
-                raise await self._refusal(response)
             yield [self._accepted(request, response)]
             if streamed and not _is_json(response):
                 async for deltas in self._streamed(response, turn):
@@ -104,6 +106,23 @@ class HTTPProvider:
             await client.aclose()
 
     # --- asking
+
+    async def _asked(self, turn: Turn) -> tuple[UpstreamRequest, httpx.Response]:
+        """The request that was accepted: an adapter may revise one that was refused, once."""
+        request = self.adapter.encode(turn)
+        response = await self._send(request)
+        if response.status_code < 400:
+            return request, response
+        refusal = await self._refusal(response)
+        again = None
+        if isinstance(self.adapter, Revises):
+            again = self.adapter.revised(turn, request, refusal)
+        if again is None:
+            raise refusal
+        response = await self._send(again)
+        if response.status_code >= 400:
+            raise await self._refusal(response)
+        return again, response
 
     async def _send(self, request: UpstreamRequest) -> httpx.Response:
         for attempt in range(self._timeouts.connect_retries + 1):
@@ -167,9 +186,12 @@ class HTTPProvider:
         upstream_id = next((id for id in given if id), None)
         return UpstreamInfo(upstream_id=upstream_id, dropped=request.dropped)
 
-    async def _refusal(self, response: httpx.Response) -> Exception:
-        with self._translated():
-            body = await _read(response, _MAX_ERROR_BYTES, cut=True)
+    async def _refusal(self, response: httpx.Response) -> UpstreamError:
+        try:
+            with self._translated():
+                body = await _read(response, _MAX_ERROR_BYTES, cut=True)
+        finally:
+            await response.aclose()
         headers = {name.lower(): value for name, value in response.headers.items()}
         return self.adapter.error(response.status_code, headers, body)
 

@@ -68,6 +68,9 @@ class Turn:
     """Refuse with UnsupportedByProvider what would otherwise be left out and named in `dropped`."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     extra_headers: Mapping[str, str] = field(default_factory=dict)
+    passed_on: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters that only an upstream which speaks Responses itself has a word for, as the client
+    sent them: include, reasoning.context, prompt_cache_options, ...; and `store`."""
     continuation: Any = None
     """Opaque, and set only for the deployment that issued it."""
 

@@ -79,6 +79,17 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class Revises(Protocol):
+    """What an adapter also has if its upstream can be asked again, otherwise, after a refusal."""
+
+    def revised(
+        self, turn: Turn, request: UpstreamRequest, error: UpstreamError
+    ) -> UpstreamRequest | None:
+        """The request to send instead; None if the refusal stands. Asked once."""
+        ...
+
+
+@runtime_checkable
 class Counts(Protocol):
     """What an adapter also has if its upstream counts the input tokens of a turn without answering
     it."""

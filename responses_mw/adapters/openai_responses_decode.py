@@ -1,0 +1,390 @@
+"""Reads Responses answers, whole or streamed, into deltas.
+
+Messages, reasoning and function calls become ordinary deltas, so that the assembler gives every
+vendor's events the same legal order; items and events that have no delta pass as Canonical. A whole
+answer is read as the events that would have told it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
+from responses_mw.adapters.openai_responses_events import (
+    Json,
+    Key,
+    has_key,
+    key_of,
+    parts_of,
+    usage_report,
+    words_of,
+)
+from responses_mw.adapters.openai_responses_state import native_turn
+from responses_mw.adapters.upstream_errors import CONTEXT_LENGTH_CODES, streamed_error
+from responses_mw.adapters.upstream_json import read_json, whole_characters, without_half
+from responses_mw.deltas import (
+    AnnotationAdded,
+    Canonical,
+    Delta,
+    ItemFinished,
+    MessageStarted,
+    PartFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    Stopped,
+    StopReason,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UpstreamInfo,
+    UsageReported,
+)
+from responses_mw.errors import UpstreamError, UpstreamProtocolError
+from responses_mw.sse import ServerSentEvent
+from responses_mw.turn import Item
+
+STOP_REASONS: dict[str, StopReason] = {
+    "max_output_tokens": "max_output_tokens",
+    "content_filter": "content_filter",
+    "max_messages": "max_messages",
+    "steered": "steered",
+}
+MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What reading raises where JSON has another shape than the format says."""
+
+_CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
+_NO_ERROR_TYPE = {"invalid_prompt", "image_content_policy_violation", *CONTEXT_LENGTH_CODES}
+"""Codes of a failed response that are the request's fault; a failed response names no type."""
+
+
+@dataclass(slots=True)
+class _Heard:
+    """An item so far. `parts` have been told, the last of them to `said` characters."""
+
+    kind: str
+    item: Item | None = None
+    parts: int = 0
+    place: tuple[str, Any] | None = None
+    said: int = 0
+    annotations: int = 0
+
+
+class ResponsesDecoder:
+    """One answer. What comes after its end is passed over.
+
+    `limit` is the turn's max_output_tokens; `before` the digest of its input, where the upstream is
+    asked to keep the answer.
+    """
+
+    def __init__(
+        self, dialect: ResponsesDialect, *, scope: str, limit: int | None, before: str | None
+    ) -> None:
+        self._dialect = dialect
+        self._scope = scope
+        self._limit = limit
+        self._before = before
+        self._items: dict[Key, _Heard] = {}
+        self._current: Key | None = None  # the message or reasoning that the assembler has open
+        self._halves: dict[Key, str] = {}
+        self._introduced = self._ended = False
+        self._readers: dict[str, Callable[[Json], list[Delta]]] = {
+            "response.output_text.delta": self._text,
+            "response.refusal.delta": self._refusal,
+            "response.reasoning_summary_text.delta": self._summary,
+            "response.reasoning_text.delta": self._thought,
+            "response.reasoning.delta": self._thought,  # its name in Open Responses
+            "response.function_call_arguments.delta": self._arguments,
+            "response.function_call_arguments.done": self._rest_of_call,
+            "response.output_text.annotation.added": self._annotation,
+            "response.output_item.added": self._added,
+            "response.output_item.done": self._done,
+            "response.created": self._introduce,
+            "response.queued": self._introduce,
+            "response.in_progress": self._introduce,
+        }
+
+    def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
+        if self._ended or event.data == b"[DONE]":
+            return iter(())
+        said = read_json(event.data, provider=self._dialect.name)
+        try:
+            kind = str(said.get("type") or event.event)
+            reader = self._readers.get(kind)
+            if reader is not None:
+                return iter(reader(said))
+            if kind in ("response.completed", "response.incomplete", "response.failed"):
+                return self._end(said["response"], kind.removeprefix("response."))
+            if kind == "error" or "error" in said:
+                raise self._failure(said)
+            return iter(self._other({"type": kind, **said}))
+        except MALFORMED as exc:
+            raise self._malformed(exc) from exc
+
+    def close(self) -> Iterator[Delta]:
+        if not self._ended:
+            raise UpstreamProtocolError(
+                "the stream ended without response.completed, response.incomplete or "
+                "response.failed",
+                provider=self._dialect.name,
+            )
+        return iter(())
+
+    def whole(self, body: bytes) -> Iterator[Delta]:
+        response = read_json(body, provider=self._dialect.name)
+        try:
+            status = response.get("status")
+            if "output" not in response and response.get("error"):
+                raise self._failure(response)
+            if status not in ("completed", "incomplete", "failed"):
+                raise UpstreamProtocolError(
+                    f"the upstream's answer has the status {status!r}; completed, incomplete or "
+                    "failed was expected",
+                    provider=self._dialect.name,
+                )
+            yield from self._introduce({"response": response})
+            yield from self._end(response, status)
+        except MALFORMED as exc:
+            raise self._malformed(exc) from exc
+
+    # --- words
+
+    def _text(self, event: Json) -> list[Delta]:
+        key, deltas = self._at(event, "message", "output_text", event.get("content_index"))
+        text = self._joined(key, event["delta"])
+        deltas.append(TextDelta(text, tuple(event.get("logprobs") or ())))
+        return deltas
+
+    def _refusal(self, event: Json) -> list[Delta]:
+        key, deltas = self._at(event, "message", "refusal", event.get("content_index"))
+        deltas.append(RefusalDelta(self._joined(key, event["delta"])))
+        return deltas
+
+    def _summary(self, event: Json) -> list[Delta]:
+        key, deltas = self._at(event, "reasoning", "summary_text", event.get("summary_index"))
+        deltas.append(ReasoningDelta(self._joined(key, event["delta"])))
+        return deltas
+
+    def _thought(self, event: Json) -> list[Delta]:
+        key, deltas = self._at(event, "reasoning", "reasoning_text", event.get("content_index"))
+        deltas.append(ReasoningDelta(self._joined(key, event["delta"]), raw=True))
+        return deltas
+
+    def _annotation(self, event: Json) -> list[Delta]:
+        key, deltas = self._at(event, "message", "output_text", event.get("content_index"))
+        self._items[key].annotations += 1
+        return [*deltas, AnnotationAdded(whole_characters(event["annotation"]))]
+
+    def _arguments(self, event: Json) -> list[Delta]:
+        key = key_of(event)
+        return [ToolCallDelta(key, self._joined(key, event["delta"]))]
+
+    def _rest_of_call(self, event: Json) -> list[Delta]:
+        """LM Studio tells the arguments only here."""
+        key = key_of(event)
+        rest = (event["arguments"] or "")[self._items[key].said :]
+        return [ToolCallDelta(key, self._joined(key, rest))] if rest else []
+
+    def _at(self, event: Json, kind: str, part: str, index: Any) -> tuple[Key, list[Delta]]:
+        """Where words belong. Not every server says when an item or a part of it begins."""
+        key = key_of(event)
+        deltas: list[Delta] = []
+        if key != self._current:
+            deltas = self._open(key, kind)
+        heard = self._items[key]
+        if heard.place != (part, index):
+            deltas += self._next_part(heard, (part, index))
+        return key, deltas
+
+    def _next_part(self, heard: _Heard, place: tuple[str, Any] | None) -> list[Delta]:
+        begun: list[Delta] = [PartFinished()] if heard.parts else []
+        heard.parts += 1
+        heard.place = place
+        heard.said = heard.annotations = 0
+        return begun
+
+    def _joined(self, key: Key, text: str) -> str:
+        """Half of a surrogate pair waits for its other half."""
+        if self._halves:
+            text = self._halves.pop(key, "") + text
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._halves[key] = without_half(text)
+        self._items[key].said += len(text)
+        return text
+
+    # --- items
+
+    def _added(self, event: Json) -> list[Delta]:
+        item, key = whole_characters(event["item"]), key_of(event)
+        match item["type"]:
+            case "message" | "reasoning":
+                return self._open(key, item["type"], item.get("phase"))
+            case "function_call":
+                self._items[key] = _Heard("function_call")
+                extra = {
+                    name: value
+                    for name, value in item.items()
+                    if name not in _CALL_FIELDS and value is not None
+                }
+                started = ToolCallStarted(key, item["name"], item.get("call_id") or None, extra)
+                return [*self._leave(), started]
+            case other:
+                self._items[key] = _Heard(other)
+                return [*self._leave(), self._canonical(event, key)]
+
+    def _open(self, key: Key, kind: str, phase: str | None = None) -> list[Delta]:
+        deltas = self._leave()
+        self._items[key] = _Heard(kind)
+        self._current = key
+        deltas.append(MessageStarted(phase) if kind == "message" else ReasoningDelta(""))
+        return deltas
+
+    def _leave(self) -> list[Delta]:
+        """OpenRouter ends reasoning only after the answer: whatever begins, ends it."""
+        left: list[Delta] = [] if self._current is None else [ItemFinished()]
+        self._current = None
+        return left
+
+    def _done(self, event: Json) -> list[Delta]:
+        item, key = whole_characters(event["item"]), key_of(event)
+        deltas: list[Delta] = []
+        if key not in self._items:
+            deltas = self._added(event)
+        heard = self._items[key]
+        heard.item = item
+        match heard.kind:
+            case "message" | "reasoning":
+                if key == self._current:
+                    deltas += self._untold(heard, parts_of(item))
+                    self._current = None
+                    deltas.append(ItemFinished(native=self._sealable(item)))
+            case "function_call":
+                deltas += self._rest_of_call({**event, "arguments": item.get("arguments")})
+                deltas.append(ItemFinished(key))
+            case _:
+                deltas.append(self._canonical(event, key))
+        return deltas
+
+    def _untold(self, heard: _Heard, parts: Sequence[Json]) -> list[Delta]:
+        """What a finished item says and its stream did not."""
+        deltas: list[Delta] = []
+        for n, part in enumerate(parts, 1):
+            if n < heard.parts:
+                continue
+            if n > heard.parts:
+                deltas += self._next_part(heard, None)
+            deltas += words_of(part, heard.said)
+            annotations = part.get("annotations") or ()
+            deltas += [AnnotationAdded(one) for one in annotations[heard.annotations :]]
+        return deltas
+
+    def _sealable(self, item: Item) -> Any:
+        if item["type"] != "reasoning":
+            return None
+        return native_turn([item], self._scope, response_id=None, before=None)
+
+    def _other(self, event: Json) -> list[Delta]:
+        """Events without a delta. Where parts begin and end, their words say as well."""
+        kind = str(event["type"])
+        heard = self._items.get(key_of(event)) if has_key(event) else None
+        if heard is not None and heard.kind in ("message", "reasoning", "function_call"):
+            stem, _, step = kind.rpartition(".")
+            if step in ("added", "done") or not stem:
+                return []
+            return [self._canonical(event, None)]
+        if heard is None and kind.partition(".")[0] != "response":
+            return []  # pings and the like
+        return [self._canonical(event, key_of(event) if heard is not None else None)]
+
+    def _canonical(self, event: Json, key: Key | None) -> Canonical:
+        kept = {name: value for name, value in event.items() if name != "obfuscation"}
+        return Canonical(whole_characters(kept), key)
+
+    # --- the response
+
+    def _introduce(self, event: Json) -> list[Delta]:
+        if self._introduced:
+            return []
+        self._introduced = True
+        response = event["response"]
+        return [UpstreamInfo(model=response.get("model"), upstream_id=response.get("id"))]
+
+    def _end(self, response: Json, status: str) -> Iterator[Delta]:
+        self._ended = True
+        deltas: list[Delta] = []
+        if status != "failed":
+            deltas += self._unheard(response.get("output") or ())
+        usage = usage_report(response.get("usage"))
+        deltas.append(UpstreamInfo(service_tier=response.get("service_tier")))
+        if usage is not None:
+            deltas.append(usage)
+        if status == "failed":
+            return _failing(deltas, self._failure({"error": response.get("error") or {}}))
+        native = self._native(response)
+        if native is not None:
+            deltas.append(native)
+        deltas.append(Stopped(self._stop_reason(response, status, usage)))
+        return iter(deltas)
+
+    def _unheard(self, output: Sequence[Json]) -> list[Delta]:
+        """Items that only the response itself shows. vLLM streams a call that was demanded by name
+        as a message; all that follows from it stands here."""
+        deltas: list[Delta] = []
+        heard: dict[str, list[Key]] = {}
+        for key, item in self._items.items():
+            heard.setdefault(item.kind, []).append(key)
+        for n, shown in enumerate(output):
+            known = heard.get(shown["type"])
+            place: Key = known.pop(0) if known else f"unheard {n}"
+            if place not in self._items or self._items[place].item is None:
+                deltas += self._told_at_once(shown, place)
+        return deltas
+
+    def _told_at_once(self, item: Json, key: Key) -> list[Delta]:
+        if key in self._items:
+            return self._done({**_DONE, "output_index": key, "item": item})
+        begun = {**item, "status": "in_progress"} if "status" in item else item
+        return [
+            *self._added({**_ADDED, "output_index": key, "item": begun}),
+            *self._done({**_DONE, "output_index": key, "item": item}),
+        ]
+
+    def _native(self, response: Json) -> Any:
+        """As it was streamed: what clients answer to are the ids they saw."""
+        items = [heard.item for heard in self._items.values() if heard.item is not None]
+        if len(items) < len(self._items):
+            return None
+        return native_turn(items, self._scope, response_id=response.get("id"), before=self._before)
+
+    def _stop_reason(self, response: Json, status: str, usage: UsageReported | None) -> StopReason:
+        if status == "incomplete":
+            reason = (response.get("incomplete_details") or {}).get("reason")
+            return STOP_REASONS.get(str(reason), "max_output_tokens")
+        full = usage is not None and self._limit is not None and usage.output_tokens >= self._limit
+        return "max_output_tokens" if full and self._dialect.silent_length else "stop"
+
+    # --- errors
+
+    def _failure(self, event: Json) -> UpstreamError:
+        error = event.get("error")
+        if isinstance(error, Mapping) and "type" not in error:
+            kind = (
+                "invalid_request_error" if error.get("code") in _NO_ERROR_TYPE else "server_error"
+            )
+            known = error.get("code") == "rate_limit_exceeded"
+            event = {"error": {**error, "type": "rate_limit_exceeded" if known else kind}}
+        return streamed_error(event, provider=self._dialect.name)
+
+    def _malformed(self, exc: Exception) -> UpstreamProtocolError:
+        return UpstreamProtocolError(
+            f"the upstream's answer does not have the form of a response ({exc!r})",
+            provider=self._dialect.name,
+        )
+
+
+_ADDED = {"type": "response.output_item.added"}
+_DONE = {"type": "response.output_item.done"}
+
+
+def _failing(deltas: Sequence[Delta], error: UpstreamError) -> Iterator[Delta]:
+    yield from deltas
+    raise error

@@ -1,0 +1,191 @@
+"""Writes a turn as the body of a Responses request: parameters and tools.
+
+`openai_responses_items` writes the conversation. What an upstream's dialect does not know is named
+in `dropped`, or refused where the turn is strict.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from responses_mw.adapters.base import UpstreamRequest
+from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
+from responses_mw.adapters.openai_responses_items import write_input
+from responses_mw.adapters.openai_responses_state import kept_upstream
+from responses_mw.errors import UnsupportedByProvider
+from responses_mw.turn import Item, Span, Turn
+
+ENCRYPTED = "reasoning.encrypted_content"
+LOGPROBS = "message.output_text.logprobs"
+
+_COUNTED = (
+    "model", "input", "instructions", "tools", "tool_choice", "text", "reasoning",
+    "parallel_tool_calls",
+)  # fmt: skip
+
+
+def is_plain(model: str, dialect: ResponsesDialect) -> bool:
+    """A model that does not reason, and refuses to be asked about it."""
+    return dialect.plain_models is not None and re.match(dialect.plain_models, model) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeOptions:
+    """`keep`: the upstream is to keep the answer. `continued`: it may be asked by an id that it
+    gave before."""
+
+    path: str
+    scope: str
+    keep: bool = False
+    continued: bool = False
+
+
+def encode_turn(turn: Turn, dialect: ResponsesDialect, options: EncodeOptions) -> UpstreamRequest:
+    """Raises UnsupportedByProvider; in a strict turn also for what would otherwise be dropped."""
+    request = _Request(turn, dialect)
+    request.conversation(options)
+    request.sampling()
+    request.tools()
+    request.text()
+    request.reasoning()
+    request.identity()
+    request.passed_on()
+    if turn.strict and request.dropped:
+        field = request.dropped[0]
+        raise UnsupportedByProvider(
+            f"{dialect.name} has no parameter for {field}; leave it out, or allow it to be dropped",
+            param=field,
+        )
+    request.body.update(turn.extra_body)
+    return UpstreamRequest(
+        options.path, request.body, turn.extra_headers, tuple(dict.fromkeys(request.dropped))
+    )
+
+
+def encode_count(turn: Turn, dialect: ResponsesDialect, options: EncodeOptions) -> UpstreamRequest:
+    body = encode_turn(turn, dialect, options).body
+    counted = {key: body[key] for key in _COUNTED if key in body}
+    path, question, query = options.path.partition("?")
+    return UpstreamRequest(f"{path}/input_tokens{question}{query}", counted, turn.extra_headers)
+
+
+class _Request:
+    def __init__(self, turn: Turn, dialect: ResponsesDialect) -> None:
+        self._turn = turn
+        self._dialect = dialect
+        self.body: dict[str, Any] = {"model": turn.model}
+        self.dropped: list[str] = []
+
+    def conversation(self, options: EncodeOptions) -> None:
+        turn, body = self._turn, self.body
+        entries: Iterator[Item | Span] = turn.replay(options.scope)
+        body["store"] = options.keep
+        if options.continued:
+            kept, spans = kept_upstream(turn.spans, options.scope)
+            if kept is not None:
+                body["previous_response_id"] = kept
+                entries = (item for span in spans for item in span.items)
+        body["input"] = write_input(entries, self._dialect, self.dropped)
+        self._put("instructions", turn.instructions)
+        if turn.stream:
+            body["stream"] = True
+
+    def sampling(self) -> None:
+        turn, known = self._turn, self._dialect
+        self._put("temperature", turn.temperature)
+        self._put("top_p", turn.top_p)
+        self._put("max_output_tokens", turn.max_output_tokens)
+        for name in ("presence_penalty", "frequency_penalty"):
+            self._put_or_drop(name, getattr(turn, name) or None, known=known.penalties)
+        self._put_or_drop("top_logprobs", turn.top_logprobs, known=known.logprobs)
+
+    # --- tools
+
+    def tools(self) -> None:
+        turn, known = self._turn, self._dialect
+        narrowed = not known.allowed_tools and len(turn.offered_tools) < len(turn.tools)
+        offered = turn.offered_tools if narrowed else turn.tools
+        for index, tool in enumerate(turn.tools):
+            if known.tools is not None and tool.get("type") not in known.tools:
+                raise UnsupportedByProvider(
+                    f"{known.name} cannot run a tool of type {tool.get('type')!r}; "
+                    f"it knows {', '.join(sorted(known.tools))}",
+                    param=f"tools[{index}]",
+                )
+        if not offered:
+            return
+        self.body["tools"] = [dict(tool) for tool in offered]
+        self._put("tool_choice", self._choice())
+        if not turn.parallel_tool_calls:
+            self.body["parallel_tool_calls"] = False
+
+    def _choice(self) -> str | Mapping[str, Any] | None:
+        choice = self._turn.tool_choice
+        allowed = not isinstance(choice, str) and choice.get("type") == "allowed_tools"
+        if allowed and not self._dialect.allowed_tools:
+            choice = self._turn.choice
+        return None if choice == "auto" else choice
+
+    # --- text and reasoning
+
+    def text(self) -> None:
+        turn = self._turn
+        text: dict[str, Any] = {}
+        if turn.text_format is not None:
+            text["format"] = _without_nulls(turn.text_format)
+        if turn.verbosity is not None:
+            if self._dialect.verbosity:
+                text["verbosity"] = turn.verbosity
+            elif turn.verbosity != "medium":
+                self.dropped.append("text.verbosity")
+        self._put("text", text or None)
+
+    def reasoning(self) -> None:
+        turn = self._turn
+        wanted = {"effort": turn.reasoning_effort, "summary": turn.reasoning_summary}
+        if self._dialect.passes_on:
+            wanted |= turn.passed_on.get("reasoning", {})
+        self._put("reasoning", _without_nulls(wanted) or None)
+        include = [LOGPROBS] if turn.logprobs and self._dialect.logprobs else []
+        if self._dialect.encrypted_reasoning and not is_plain(turn.model, self._dialect):
+            include.append(ENCRYPTED)
+        if self._dialect.passes_on:
+            told = (ENCRYPTED, LOGPROBS)
+            include += [name for name in turn.passed_on.get("include", ()) if name not in told]
+        self._put("include", include or None)
+
+    # --- the rest
+
+    def identity(self) -> None:
+        """Who asks, and at which tier. The user and the cache key are hints: nothing is lost."""
+        turn, known = self._turn, self._dialect
+        if known.user_field is not None:
+            self._put(known.user_field, turn.user)
+        if known.prompt_cache_key:
+            self._put("prompt_cache_key", turn.prompt_cache_key)
+        if known.service_tiers or turn.service_tier not in ("auto", "default"):
+            self._put_or_drop("service_tier", turn.service_tier, known=known.service_tiers)
+
+    def passed_on(self) -> None:
+        if self._dialect.passes_on:
+            here = ("include", "reasoning", "store")
+            self.body.update(
+                {key: value for key, value in self._turn.passed_on.items() if key not in here}
+            )
+
+    def _put(self, name: str, value: Any) -> None:
+        if value is not None:
+            self.body[name] = value
+
+    def _put_or_drop(self, name: str, value: Any, *, known: bool) -> None:
+        if value is None:
+            return
+        if known:
+            self.body[name] = value
+        else:
+            self.dropped.append(name)
+
+
+def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if value is not None}

@@ -1,0 +1,67 @@
+"""What single events and items of the Responses API say: plain functions from its JSON.
+
+Nothing here knows what came before.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from responses_mw.deltas import (
+    Delta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    UsageReported,
+)
+from responses_mw.errors import UpstreamProtocolError
+
+Json = Mapping[str, Any]
+Key = str | int
+
+
+def key_of(event: Json) -> Key:
+    """llama.cpp gives no indexes, xAI the same id to two items of one answer."""
+    index = event.get("output_index")
+    if index is not None:
+        return index  # type: ignore[no-any-return]  # JSON
+    id = event["item_id"] if "item_id" in event else event["item"]["id"]
+    return str(id)
+
+
+def has_key(event: Json) -> bool:
+    return event.get("output_index") is not None or "item_id" in event or "item" in event
+
+
+def parts_of(item: Json) -> list[Json]:
+    return [*(item.get("summary") or ()), *(item.get("content") or ())]
+
+
+def words_of(part: Json, said: int) -> list[Delta]:
+    """What a part says beyond its first characters."""
+    match part["type"]:
+        case "output_text":
+            rest = part["text"][said:]
+            logprobs = () if said else tuple(part.get("logprobs") or ())
+            return [TextDelta(rest, logprobs)] if rest else []
+        case "refusal":
+            rest = part["refusal"][said:]
+            return [RefusalDelta(rest)] if rest else []
+        case "summary_text" | "reasoning_text" as kind:
+            rest = part["text"][said:]
+            return [ReasoningDelta(rest, raw=kind == "reasoning_text")] if rest else []
+        case other:
+            raise UpstreamProtocolError(f"the upstream sent a part of type {other!r}")
+
+
+def usage_report(usage: Json | None) -> UsageReported | None:
+    if not usage:
+        return None
+    read = usage.get("input_tokens_details") or {}
+    written = usage.get("output_tokens_details") or {}
+    return UsageReported(
+        input_tokens=usage.get("input_tokens") or 0,
+        output_tokens=usage.get("output_tokens") or 0,
+        cached_tokens=read.get("cached_tokens") or 0,
+        cache_write_tokens=read.get("cache_write_tokens") or 0,
+        reasoning_tokens=written.get("reasoning_tokens") or 0,
+    )

@@ -1,0 +1,168 @@
+"""Writes a conversation as the input of a Responses request.
+
+Turns that the same upstream said go back as it said them; all else is written from our items, whose
+ids mean nothing to it. What an upstream may be shown is decided here; parameters are not.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
+from responses_mw.deltas import NativeTurn
+from responses_mw.errors import UnsupportedByProvider
+from responses_mw.turn import Item, Span
+
+LONGEST_CALL_ID = 64
+"""Of the Responses API. A longer one is replaced there, so the upstream's own has to be kept."""
+
+_LEFT_OUT = {
+    "web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call",
+    "mcp_list_tools", "mcp_call", "tool_search_call", "tool_search_output", "program_output",
+}  # fmt: skip
+"""Work of hosted tools: what came of it is in the text that follows."""
+
+_PARTS = ("input_text", "input_image", "input_file")
+_SAID = {
+    "message": {"id", "type", "role", "status", "content", "phase"},
+    "function_call": {"id", "type", "status", "call_id", "name", "arguments"},
+}
+"""What our items say, too; what else an item has must go back in the upstream's own form."""
+
+
+def items_suffice(items: Sequence[Item]) -> bool:
+    """Whether these output items lose nothing when they are written from ours."""
+    return all(
+        item["type"] in _SAID
+        and {key for key, value in item.items() if value is not None} <= _SAID[item["type"]]
+        and len(item.get("call_id") or "") <= LONGEST_CALL_ID
+        for item in items
+    )
+
+
+def as_input(item: Item) -> Item:
+    """An output item as its upstream takes it back: verbatim, without what says nothing."""
+    if item["type"] not in ("message", "reasoning", "function_call"):
+        return item
+    kept = {key: value for key, value in item.items() if value is not None}
+    if item["type"] != "message":
+        kept.pop("status", None)  # some say in_progress of what is done
+        return kept
+    content = [
+        {key: value for key, value in part.items() if value is not None}
+        for part in item.get("content") or ()
+    ]
+    return {**kept, "content": content}
+
+
+def write_input(
+    entries: Iterator[Item | Span], dialect: ResponsesDialect, dropped: list[str]
+) -> list[Item]:
+    """Raises UnsupportedByProvider for an item or a part that the upstream has no words for."""
+    writer = _Writer(dialect, dropped)
+    return [written for entry in entries for written in writer.written(entry)]
+
+
+class _Writer:
+    def __init__(self, dialect: ResponsesDialect, dropped: list[str]) -> None:
+        self._dialect = dialect
+        self._dropped = dropped
+        self._theirs: dict[str, str] = {}
+        """Their ids of items and calls, by those that our clients know."""
+
+    def written(self, entry: Item | Span) -> Iterator[Item]:
+        if isinstance(entry, Span):
+            assert entry.native is not None
+            yield from self._native(entry.items, entry.native)
+            return
+        match entry["type"]:
+            case "message":
+                yield from self._message(entry)
+            case "reasoning":
+                return  # of another model, or without what would prove it: nobody takes it
+            case "function_call":
+                yield {key: entry[key] for key in entry if key not in ("id", "status")}
+            case "function_call_output" | "custom_tool_call_output":
+                yield {"type": entry["type"], **self._answer(entry), "output": self._output(entry)}
+            case other:
+                yield from self._other(other, entry)
+
+    def _native(self, items: Sequence[Item], native: NativeTurn) -> Iterator[Item]:
+        said: list[Item] = native.state["items"]
+        theirs = {kind: iter([i for i in said if i["type"] == kind]) for kind in _kinds(said)}
+        for item in items:
+            their = next(theirs.get(item["type"], iter(())), None)
+            if their is not None:
+                for key in ("id", "call_id"):
+                    if key in item and their.get(key):
+                        self._theirs[item[key]] = their[key]
+        yield from said
+
+    def _answer(self, item: Item) -> dict[str, Any]:
+        """Which call is answered, and who made that call."""
+        names = ("caller", "namespace", "name")
+        kept: dict[str, Any] = {key: item[key] for key in names if key in item}
+        return {"call_id": self._theirs.get(item["call_id"], item["call_id"]), **kept}
+
+    def _other(self, kind: str, item: Item) -> Iterator[Item]:
+        known = self._dialect.items
+        if known is not None and kind not in known:
+            if kind not in _LEFT_OUT:
+                raise UnsupportedByProvider(
+                    f"{self._dialect.name} cannot take an item of type {kind!r}", param="input"
+                )
+            if "input" not in self._dropped:
+                self._dropped.append("input")
+            return
+        written = {**item}
+        if str(item.get("id")).startswith("item_"):
+            del written["id"]  # OpenAI checks what ids begin with
+        for key in ("id", "call_id", "approval_request_id"):
+            if written.get(key) in self._theirs:
+                written[key] = self._theirs[written[key]]
+        yield written
+
+    # --- messages
+
+    def _message(self, item: Item) -> Iterator[Item]:
+        role = item["role"]
+        if role == "assistant":
+            yield from self._assistant(item)
+            return
+        if role == "developer":
+            role = self._dialect.developer_role
+        content: Any = [self._part(part) for part in item["content"]]
+        if len(content) == 1 and content[0]["type"] == "input_text":
+            content = content[0]["text"]
+        yield {"type": "message", "role": role, "content": content}
+
+    def _assistant(self, item: Item) -> Iterator[Item]:
+        """Citations stay here: they point into files and containers of whoever made them."""
+        parts = [
+            {"type": "refusal", "refusal": part["refusal"]}
+            if part["type"] == "refusal"
+            else {"type": "output_text", "text": part["text"], "annotations": []}
+            for part in item["content"]
+        ]
+        phase = {"phase": item["phase"]} if item.get("phase") else {}
+        message = {"type": "message", "role": "assistant", **phase}
+        if len(parts) == 1 and parts[0]["type"] == "output_text":
+            yield {**message, "content": parts[0]["text"]}
+        elif parts:
+            yield {**message, "id": item["id"], "status": "completed", "content": parts}
+
+    def _output(self, item: Item) -> str | list[Any]:
+        output = item["output"]
+        if isinstance(output, str):
+            return output
+        return [self._part(part) for part in output]
+
+    def _part(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        if part["type"] not in _PARTS:
+            raise UnsupportedByProvider(
+                f"{self._dialect.name} cannot take a part of type {part['type']!r}", param="input"
+            )
+        return {key: value for key, value in part.items() if value is not None}
+
+
+def _kinds(items: Sequence[Item]) -> set[str]:
+    return {item["type"] for item in items}
