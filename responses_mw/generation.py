@@ -23,11 +23,13 @@ from responses_mw.settings import Settings
 from responses_mw.turn import Turn
 from stores.base import (
     Checkpoint,
+    History,
     Lease,
     NativeState,
     NewResponse,
     Outcome,
     SessionStore,
+    StoredTurn,
     StoreError,
 )
 
@@ -49,17 +51,22 @@ class Record:
 
 
 class Generation:
-    """`record` is None for `store: false`. `background`: no client is waited for or left."""
+    """`record` is None for `store: false`. `background`: no client is waited for or left.
+
+    `router` None: nobody is asked, the turn has no output. `chain`: what an unstored response was
+    asked, this turn's input last, for those who remember it themselves.
+    """
 
     def __init__(
         self,
         turn: Turn,
         assembler: ResponseAssembler,
-        router: Router,
+        router: Router | None,
         record: Record | None,
         settings: Settings,
         *,
         background: bool = False,
+        chain: History | None = None,
     ) -> None:
         self.id = assembler.id
         self.background = background
@@ -70,6 +77,7 @@ class Generation:
         self._router = router
         self._record = record
         self._settings = settings
+        self._chain = chain
         self._listeners: set[Listener] = set()
         self._signal = Signal()
         self._beginning: asyncio.Task[None] | None = None
@@ -95,6 +103,15 @@ class Generation:
     def as_created(self) -> dict[str, Any]:
         """What a background response shows before anything happened to it."""
         return self._created
+
+    @property
+    def history(self) -> History:
+        """The chain up to and including this response, as a store would tell it. For a `chain`."""
+        assert self._chain is not None
+        *before, asked = self._chain.turns
+        outcome = outcome_of(self._assembler)
+        said = StoredTurn(asked.input, list(outcome.output), outcome.native)
+        return History(outcome.status, [*before, said])
 
     def listen(self, after: int = -1) -> Listener:
         """Hears every event with a number above `after`: those that were, then those that come."""
@@ -179,18 +196,22 @@ class Generation:
             self._signal.send()
 
     async def _generate(self) -> None:
-        feed = self._assembler.feed
         if self.background:
             await self._begin()
-        async with contextlib.aclosing(self._router.batches(self._turn)) as batches:
+        if self._router is not None:
+            await self._ask(self._router)
+        await self._begin()
+        events = self._assembler.finish()
+        self._publish(await self._kept(events))
+
+    async def _ask(self, router: Router) -> None:
+        feed = self._assembler.feed
+        async with contextlib.aclosing(router.batches(self._turn)) as batches:
             async for deployment, deltas in batches:
                 if self.deployment is None:
                     self.deployment = deployment.id
                     await self._begin()
                 self._publish([event for delta in deltas for event in feed(delta)])
-        await self._begin()
-        events = self._assembler.finish()
-        self._publish(await self._kept(events))
 
     async def _reserve(self) -> None:
         record = self._record

@@ -39,6 +39,7 @@ from stores.base import (
     NewResponse,
     SessionStore,
     StoredResponse,
+    StoredTurn,
 )
 
 MAX_ATTEMPTS = 3
@@ -63,11 +64,17 @@ class Service:
     # --- generating
 
     async def create(
-        self, request: CreateRequest, *, owner: str, remembered: History | None = None
+        self,
+        request: CreateRequest,
+        *,
+        owner: str,
+        remembered: History | None = None,
+        generate: bool = True,
     ) -> Generation:
         """Starts a generation; it lives on in the runtime. Raises InvalidRequest for a bad turn.
 
         `remembered` is the chain of a previous response that was not stored, as a caller kept it.
+        `generate` False: the input becomes a turn without output, and no model is asked.
         """
         self._runtime.router.check(request.model)
         if request.background and not request.store:
@@ -91,7 +98,8 @@ class Service:
         except ResponsesError:
             await self._give_back(record)
             raise
-        return self._start(request, body, turn, record, owner)
+        chain = _with_input(remembered, items) if record is None else None
+        return self._start(request, body, turn, record, owner, chain=chain, generate=generate)
 
     async def _take_turn(self, conversation: str, record: Record) -> tuple[Record, History]:
         """What a conversation's turn is built on must not change: it is read once it is ours."""
@@ -161,15 +169,19 @@ class Service:
         turn: Turn,
         record: Record | None,
         owner: str,
+        *,
+        chain: History | None = None,
+        generate: bool = True,
     ) -> Generation:
         seal = Sealer(self._runtime.seal_key, owner).seal if turn.encrypted_reasoning else None
         generation = Generation(
             turn,
             self._assembler(body, turn, seal),
-            self._runtime.router,
+            self._runtime.router if generate else None,
             record,
             self._runtime.settings,
             background=request.background,
+            chain=chain,
         )
         self._runtime.start(generation)
         return generation
@@ -291,6 +303,11 @@ class Service:
 
 def _is_response(id: str) -> bool:
     return id.startswith("resp_")
+
+
+def _with_input(history: History | None, items: list[Item]) -> History:
+    before = [] if history is None else history.turns
+    return History("in_progress", [*before, StoredTurn(items, [])])
 
 
 def _callable_tools(turn: Turn) -> frozenset[str] | None:
