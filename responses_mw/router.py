@@ -24,16 +24,33 @@ class Provider(Protocol):
     def stream(self, turn: Turn) -> AsyncIterator[Delta]: ...
 
 
+@runtime_checkable
+class CountsTokens(Protocol):
+    """What a provider also has if it can count a turn's input tokens without answering it."""
+
+    async def count(self, turn: Turn) -> int | None:
+        """None where the upstream cannot, after all."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One place that answers for a model. `model` is its own name for it, None: the public one.
 
     `id` names it in headers and records; None: made from the public name and its place in the list.
+    `context_window` is how many tokens a turn may have, answer included, where that is known.
     """
 
     provider: Provider
     model: str | None = None
     id: str | None = None
+    context_window: int | None = None
+
+
+class Answers(Protocol):
+    """The router, or what stands before it and asks it otherwise than it was asked."""
+
+    def batches(self, turn: Turn) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]: ...
 
 
 Models = Mapping[str, Provider | Deployment | Sequence[Deployment]]
@@ -67,9 +84,7 @@ class Router:
         order = random.sample(deployments, len(deployments))
         for last, deployment in _marking_last(order):
             begun = False
-            own = turn
-            if deployment.model is not None:
-                own = dataclasses.replace(turn, model=deployment.model)
+            own = _as_known_to(deployment, turn)
             try:
                 async with contextlib.aclosing(_batches(deployment.provider, own)) as batches:
                     async for deltas in batches:
@@ -80,6 +95,20 @@ class Router:
                     raise
             else:
                 return
+
+    async def count(self, turn: Turn) -> int | None:
+        """The turn's input tokens as an upstream of its model counts them; None if none does."""
+        for deployment in self._models[turn.model]:
+            if isinstance(deployment.provider, CountsTokens):
+                counted = await deployment.provider.count(_as_known_to(deployment, turn))
+                if counted is not None:
+                    return counted
+        return None
+
+    def window(self, model: str) -> int | None:
+        """In tokens; the smallest of its deployments', where known: any of them may answer."""
+        known = [d.context_window for d in self._models[model] if d.context_window is not None]
+        return min(known, default=None)
 
     async def aclose(self) -> None:
         for deployments in self._models.values():
@@ -104,6 +133,12 @@ async def _batches(provider: Provider, turn: Turn) -> AsyncGenerator[list[Delta]
             aclose = getattr(deltas, "aclose", None)
             if aclose is not None:
                 await aclose()
+
+
+def _as_known_to(deployment: Deployment, turn: Turn) -> Turn:
+    if deployment.model is None:
+        return turn
+    return dataclasses.replace(turn, model=deployment.model)
 
 
 def _worth_another(error: UpstreamError) -> bool:

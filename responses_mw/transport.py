@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 
-from responses_mw.adapters.base import PARSERS, Adapter, Revises, UpstreamRequest
+from responses_mw.adapters.base import PARSERS, Adapter, Counts, Revises, UpstreamRequest
 from responses_mw.deltas import Delta, UpstreamInfo
 from responses_mw.errors import (
     UpstreamError,
@@ -96,6 +96,20 @@ class HTTPProvider:
                     yield deltas
             else:
                 yield list(self.adapter.decode(await self._whole(response), turn))
+        finally:
+            await response.aclose()
+
+    async def count(self, turn: Turn) -> int | None:
+        """Input tokens, as the upstream counts them; None where it does not."""
+        if not isinstance(self.adapter, Counts):
+            return None
+        response = await self._send(self.adapter.count(turn))
+        try:
+            if response.status_code in (404, 405, 501):  # it speaks the format, but not all of it
+                return None
+            if response.status_code >= 400:
+                raise await self._refusal(response)
+            return self.adapter.counted(await self._whole(response))
         finally:
             await response.aclose()
 

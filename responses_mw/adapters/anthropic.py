@@ -5,7 +5,7 @@ its own (`anthropic_encode.py`, `anthropic_decode.py`, `upstream_errors.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from responses_mw.adapters.anthropic_answers import answer_format
@@ -17,6 +17,9 @@ from responses_mw.adapters.upstream_errors import streamed_error, upstream_error
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
 from responses_mw.turn import Turn
+
+_COUNTED = {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"}
+"""What counting takes of a request's fields; it refuses the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,20 @@ class AnthropicMessages:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return upstream_error(status, headers, body, provider=self.name)
+
+    def count(self, turn: Turn) -> UpstreamRequest:
+        request = self.encode(turn)
+        body = {key: value for key, value in request.body.items() if key in _COUNTED}
+        return replace(request, path=f"{request.path}/count_tokens", body=body)
+
+    def counted(self, body: bytes) -> int:
+        answer = read_json(body, provider=self.name)
+        tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
+        if not isinstance(tokens, int):
+            raise UpstreamProtocolError(
+                f"{self.name} counted tokens and said no input_tokens", provider=self.name
+            )
+        return tokens
 
     def _rules(self, turn: Turn) -> ModelRules:
         return rules_for(turn.model) if self.rules is None else self.rules
