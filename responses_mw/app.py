@@ -25,7 +25,7 @@ from stores.urls import open_store
 Owner = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
 
 SINGLE_TENANT = "default"
-"""Whose everything is where the host names no owner."""
+"""Whose everything is where the host names no owner and no user is logged in."""
 
 
 class ResponsesApp(Starlette):
@@ -128,5 +128,5 @@ class ResponsesApp(Starlette):
 def _host_user(connection: HTTPConnection) -> str:
     user = connection.scope.get("user")
     if user is not None and user.is_authenticated:
-        return str(user.identity)
+        return f"user:{user.identity}"  # no identity is SINGLE_TENANT
     return SINGLE_TENANT

@@ -35,6 +35,9 @@ from stores.base import (
 
 logger = logging.getLogger("responses_mw")
 
+_UNKEPT_S = 0.75
+"""With a look every quarter of a second, a crash loses a second at most. Shorter streams are written
+once, at their end."""
 _CHARS_PER_SECOND = 250_000
 """A checkpoint writes the whole output so far: a longer one is written less often."""
 
@@ -238,7 +241,7 @@ class Generation:
         await asyncio.shield(self._beginning)
         if not self._begun and self._error is None:
             self._begun = True
-            self._next_checkpoint = asyncio.get_running_loop().time() + 1.0
+            self._next_checkpoint = asyncio.get_running_loop().time() + _UNKEPT_S
             self._publish(self._assembler.start("queued" if self.background else "in_progress"))
             self._signal.send()
 
@@ -250,14 +253,14 @@ class Generation:
     # --- what is kept
 
     def checkpoint(self, now: float) -> Checkpoint | None:
-        """What was said since the last one; None where nothing was, or a second has not passed."""
+        """What was said so far; None where nothing is new, or the last one is not old enough."""
         record, assembler = self._record, self._assembler
         if record is None or not self._begun or self._ended or now < self._next_checkpoint:
             return None
         if assembler.sequence == self._told:
             return None
         self._told = assembler.sequence
-        self._next_checkpoint = now + max(1.0, assembler.chars / _CHARS_PER_SECOND)
+        self._next_checkpoint = now + max(_UNKEPT_S, assembler.chars / _CHARS_PER_SECOND)
         return Checkpoint(
             record.id,
             record.owner,

@@ -20,7 +20,8 @@ logger = logging.getLogger("responses_mw")
 
 HEAR_S = 0.5
 """How often other workers' cancellations are read, and running streams of theirs followed."""
-CHECKPOINT_S = 1.0
+CHECKPOINT_S = 0.25
+"""How often it is looked for streams that said something new for most of a second."""
 
 TakeOver = Callable[[StoredResponse], Awaitable[None]]
 

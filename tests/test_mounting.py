@@ -173,9 +173,13 @@ async def test_the_hosts_authenticated_user_is_the_owner() -> None:
         hers = await ann.responses.create(model="echo", input="mine")
         url = f"http://test/v1/responses/{hers.id}"
         http = client._client
-        for user, status in {"ann": 200, "bob": 404}.items():
+        for user, status in {"ann": 200, "bob": 404, "default": 404}.items():
             assert (await http.get(url, headers={"x-user": user})).status_code == status
         assert (await http.get(url)).status_code == 404
+        nobodys = await http.post("http://test/v1/responses", json={"model": "echo", "input": "x"})
+        url = f"http://test/v1/responses/{nobodys.json()['id']}"
+        assert (await http.get(url)).status_code == 200
+        assert (await http.get(url, headers={"x-user": "default"})).status_code == 404
         assert (await bob.responses.create(model="echo", input="x")).id
 
 
