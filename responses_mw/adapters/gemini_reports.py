@@ -66,22 +66,22 @@ class Sources:
         put at the beginning. One without an address is none that an annotation could name."""
         if not self._found:
             return
-        seen: list[dict[str, Any]] = []
+        told: set[tuple[Any, ...]] = set()
         said = (before + text).encode()
         for segment, source in self._found:
-            if not source.get("uri"):
+            uri = source.get("uri")
+            citation = (uri, segment.get("startIndex"), segment.get("endIndex"))
+            if not uri or citation in told:  # the chunks of a stream may repeat what others said
                 continue
+            told.add(citation)
             start, end = _place(segment, said, before, text)
-            annotation = {
+            yield {
                 "type": "url_citation",
                 "start_index": start,
                 "end_index": end,
-                "url": source["uri"],
+                "url": uri,
                 "title": source.get("title") or "",
             }
-            if annotation not in seen:
-                seen.append(annotation)
-                yield annotation
 
 
 def _source(chunk: Json) -> Json:
