@@ -21,6 +21,8 @@ from benchmarks.wire import BrokenRun
 
 def main() -> int:
     options = _options()
+    # So that everything that was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         if options.profile:
             _profile(options.profile, options.store[0])
@@ -50,6 +52,10 @@ def _options() -> argparse.Namespace:
     options.store = options.store or ["sqlite"]
     if not plan(quick=options.quick, only=options.only).workloads:
         parser.error(f"no workload is called {options.only!r}; there are {names}")
+    if options.against is not None:
+        options.against = options.against.resolve()
+        if not (options.against / "responses_mw").is_dir():
+            parser.error(f"{options.against} is not a checkout: it has no responses_mw")
     return options
 
 
@@ -106,7 +112,7 @@ def _measure(options: argparse.Namespace) -> None:
                     print(report.row(figures), flush=True)
                     found.append((store, workload.name, figures))
     if options.json is not None:
-        facts = report.as_json(found, started=started)
+        facts = report.as_json(found, started=started, against=str(options.against or ""))
         options.json.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
 
 

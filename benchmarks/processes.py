@@ -86,6 +86,7 @@ def client() -> Iterator[Client]:
     try:
         yield Client(process)
     finally:
+        process.terminate()
         process.communicate()
 
 
