@@ -1,0 +1,111 @@
+"""Amazon Bedrock's Converse API: every model that AWS serves, in one format.
+
+Only the choice of options and the methods of an adapter stand here; each is done in a file of its
+own (`bedrock_encode.py`, `bedrock_decode.py`, `bedrock_errors.py`).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from responses_mw.adapters.anthropic_answers import answer_format
+from responses_mw.adapters.base import Framing, UpstreamRequest
+from responses_mw.adapters.bedrock_decode import ConverseDecoder, events_of
+from responses_mw.adapters.bedrock_encode import (
+    EncodeOptions,
+    Guardrail,
+    encode,
+    model_path,
+)
+from responses_mw.adapters.bedrock_errors import http_error
+from responses_mw.adapters.bedrock_models import FamilyRules, rules_for, scope_of
+from responses_mw.adapters.upstream_json import read_json
+from responses_mw.deltas import Delta
+from responses_mw.errors import UpstreamError, UpstreamProtocolError
+from responses_mw.turn import Turn
+
+_COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BedrockConverse:
+    """The base URL is the runtime's host, `https://bedrock-runtime.REGION.amazonaws.com`.
+
+    `base_model` is the name to go by where the deployment's says nothing (an inference profile of
+    one's own, an imported model). `max_tokens` is asked for when the client sets no limit (None:
+    the model's default). `cache` is how long prompts stay cached (None: no cache points). `rules`
+    replace what the model's name says.
+    """
+
+    name: str = "bedrock"
+    framing: Framing = "eventstream"
+    base_model: str | None = None
+    max_tokens: int | None = None
+    cache: Literal["5m", "1h"] | None = "5m"
+    guardrail: Guardrail | None = None
+    latency: Literal["standard", "optimized"] | None = None
+    rules: FamilyRules | None = None
+
+    def scope(self, turn: Turn) -> str:
+        return scope_of(turn, self._model(turn), self._rules(turn))
+
+    def encode(self, turn: Turn) -> UpstreamRequest:
+        options = EncodeOptions(
+            max_tokens=self.max_tokens,
+            cache=self.cache,
+            guardrail=self.guardrail,
+            latency=self.latency,
+        )
+        return encode(turn, self.scope(turn), self._rules(turn), options)
+
+    def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
+        answer = read_json(body, provider=self.name)
+        try:
+            events = list(events_of(answer))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UpstreamProtocolError(
+                f"{self.name} answered with something other than a message: {error!r}",
+                provider=self.name,
+            ) from error
+        decoder = self.decoder(turn)
+        for kind, event in events:
+            yield from decoder.read(kind, event)
+        yield from decoder.close()
+
+    def decoder(self, turn: Turn) -> ConverseDecoder:
+        rules = self._rules(turn)
+        return ConverseDecoder(
+            scope=self.scope(turn),
+            answer_tool=answer_format(turn, rules.model).tool_name,
+            unsigned_reasoning=rules.unsigned_reasoning,
+            provider=self.name,
+        )
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return http_error(status, headers, body, provider=self.name)
+
+    def count(self, turn: Turn) -> UpstreamRequest:
+        request = replace(self, cache=None).encode(turn)
+        counted = {name: request.body[name] for name in _COUNTED if name in request.body}
+        body = {"input": {"converse": counted}}
+        path = model_path(turn.model, "count-tokens")
+        return UpstreamRequest(path, body, request.headers, request.dropped)
+
+    def counted(self, body: bytes) -> int:
+        return read_count(body, provider=self.name)
+
+    def _model(self, turn: Turn) -> str:
+        return self.base_model or turn.model
+
+    def _rules(self, turn: Turn) -> FamilyRules:
+        return rules_for(self._model(turn)) if self.rules is None else self.rules
+
+
+def read_count(body: bytes, *, provider: str) -> int:
+    answer = read_json(body, provider=provider)
+    count = answer.get("inputTokens") if isinstance(answer, dict) else None
+    if not isinstance(count, int):
+        raise UpstreamProtocolError(
+            f"{provider} was asked to count tokens and named no number", provider=provider
+        )
+    return count

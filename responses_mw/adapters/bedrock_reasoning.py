@@ -1,0 +1,117 @@
+"""How each family is told to reason: an effort in, fields for the model out.
+
+Bedrock has no field of its own for it; each family takes its own through
+`additionalModelRequestFields`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from responses_mw.adapters.anthropic_encode import BUDGETS, LEAST_BUDGET
+from responses_mw.adapters.anthropic_models import ModelRules
+from responses_mw.adapters.bedrock_models import FamilyRules
+from responses_mw.turn import Turn
+
+Fields = dict[str, Any]
+LeaveOut = Callable[[str, str], None]
+
+_THREE = {"minimal": "low", "low": "low", "medium": "medium", "xhigh": "high", "max": "high"}
+_QWEN = {"minimal": "low", "low": "low", "medium": "low"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """`thinks`: sampling is restricted by it. `unlimited`: no limit of tokens may be set beside it.
+    `max_tokens`: what has to be asked for, as a budget is part of it."""
+
+    fields: Fields = field(default_factory=dict)
+    thinks: bool = False
+    unlimited: bool = False
+    max_tokens: int | None = None
+
+
+def reasoning(
+    turn: Turn, rules: FamilyRules, obstacle: str | None, max_tokens: int, leave_out: LeaveOut
+) -> Reasoning:
+    """`obstacle` says why a Claude with a budget cannot think this time, if it cannot."""
+    effort = turn.reasoning_effort
+    match rules.reasoning:
+        case "claude":
+            return _claude(turn, rules.model, obstacle, max_tokens, leave_out)
+        case "nova":
+            return _nova(effort)
+        case "effort":
+            return _only_effort(turn, leave_out)
+        case "qwen" if effort not in (None, "none"):
+            return Reasoning({"reasoning_config": _QWEN.get(str(effort), "high")})
+        case "none" if effort not in (None, "none"):
+            leave_out("reasoning.effort", f"{turn.model!r} cannot be told how to reason")
+    return Reasoning()
+
+
+def _nova(effort: str | None) -> Reasoning:
+    if effort is None:
+        return Reasoning()
+    if effort == "none":
+        return Reasoning({"reasoningConfig": {"type": "disabled"}})
+    level = _THREE.get(effort, "high")
+    config = {"type": "enabled", "maxReasoningEffort": level}
+    high = level == "high"  # beside it, Nova refuses sampling and any limit of tokens
+    return Reasoning({"reasoningConfig": config}, thinks=high, unlimited=high)
+
+
+def _only_effort(turn: Turn, leave_out: LeaveOut) -> Reasoning:
+    if turn.reasoning_effort is None:
+        return Reasoning()
+    if turn.reasoning_effort == "none":
+        leave_out("reasoning.effort", f"{turn.model!r} always reasons")
+        return Reasoning({"reasoning_effort": "low"})
+    return Reasoning({"reasoning_effort": _THREE.get(turn.reasoning_effort, "high")})
+
+
+def _claude(
+    turn: Turn, rules: ModelRules, obstacle: str | None, max_tokens: int, leave_out: LeaveOut
+) -> Reasoning:
+    match rules.thinking:
+        case "adaptive":
+            return _adaptive(turn, rules, leave_out)
+        case "budget":
+            return _budget(turn, obstacle, max_tokens, leave_out)
+        case "none" if turn.reasoning_effort not in (None, "none"):
+            leave_out("reasoning.effort", f"{turn.model!r} does not think")
+    return Reasoning()
+
+
+def _budget(turn: Turn, obstacle: str | None, max_tokens: int, leave_out: LeaveOut) -> Reasoning:
+    effort = turn.reasoning_effort
+    if effort is None and turn.reasoning_summary is not None:
+        leave_out("reasoning.summary", f"{turn.model!r} thinks only with an effort")
+    if effort in (None, "none"):
+        return Reasoning()  # off is the default
+    if obstacle is None and max_tokens <= LEAST_BUDGET:
+        obstacle = f"max_output_tokens leaves no room; thinking takes {LEAST_BUDGET} or more"
+    if obstacle is not None:
+        leave_out("reasoning.effort", obstacle)
+        return Reasoning()
+    wanted = BUDGETS.get(str(effort), BUDGETS["xhigh"])
+    # Half of a small limit stays for the answer.
+    budget = max(LEAST_BUDGET, min(wanted, max_tokens // 2))
+    thinking = {"type": "enabled", "budget_tokens": budget}
+    return Reasoning({"thinking": thinking}, thinks=True, max_tokens=max_tokens)
+
+
+def _adaptive(turn: Turn, rules: ModelRules, leave_out: LeaveOut) -> Reasoning:
+    effort = turn.reasoning_effort
+    if effort is None and turn.reasoning_summary is None:
+        return Reasoning()
+    if effort == "none":
+        if rules.thinking_off is not None:
+            return Reasoning({"thinking": {"type": rules.thinking_off}})
+        leave_out("reasoning.effort", f"{turn.model!r} always thinks")
+        effort = "low"
+    fields: Fields = {"thinking": {"type": "adaptive", "display": "summarized"}}
+    if effort is not None:
+        known = {"minimal": "low", "xhigh": "max"}.get(effort, "high")
+        fields["output_config"] = {"effort": effort if effort in rules.efforts else known}
+    return Reasoning(fields, thinks=True)
