@@ -36,8 +36,8 @@ from stores.base import (
 logger = logging.getLogger("responses_mw")
 
 _UNKEPT_S = 0.75
-"""With a look every quarter of a second, a crash loses a second at most. Shorter streams are written
-once, at their end."""
+"""With a look every quarter of a second, a crash loses a second at most. Shorter streams are
+written once, at their end."""
 _CHARS_PER_SECOND = 250_000
 """A checkpoint writes the whole output so far: a longer one is written less often."""
 
@@ -88,6 +88,7 @@ class Generation:
         self._ended = False
         self._error: ResponsesError | None = None
         self._task: asyncio.Task[None] | None = None
+        self._published = 0
         self._told = 0
         self._next_checkpoint = 0.0
 
@@ -122,7 +123,9 @@ class Generation:
         if self._begun:
             assembler = self._assembler
             past = replay(assembler.envelope, assembler.output, assembler.cuts)
-            if told := [event for event in past if event["sequence_number"] > after]:
+            # An end that is not stored yet is not told either.
+            published = range(after + 1, self._published)
+            if told := [event for event in past if event["sequence_number"] in published]:
                 listener.tell(told)
         if self._ended:
             listener.end()
@@ -247,6 +250,7 @@ class Generation:
 
     def _publish(self, events: list[Event]) -> None:
         if events:
+            self._published = events[-1]["sequence_number"] + 1
             for listener in self._listeners:
                 listener.tell(events)
 

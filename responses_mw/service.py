@@ -192,7 +192,12 @@ class Service:
         stored = await self._stored(id, owner)
         running = self._runtime.generations.get(id)
         if running is not None and stored.status in RUNNING:
-            return running.response
+            response = running.response
+            if response["status"] in RUNNING:
+                return response
+            # Its end is being stored: what was read may be continued, so it must be there.
+            await running.ended()
+            stored = await self._stored(id, owner)
         return {**grown(stored.body), "status": stored.status, "output": stored.output}
 
     async def tell(self, id: str, *, owner: str, after: int) -> Listener | Follower:

@@ -103,6 +103,31 @@ async def test_it_is_queued_at_once_and_completed_by_itself(worker: Worker) -> N
     assert more.output_text == "user: hi\nassistant: hello\nuser: and?"
 
 
+async def test_an_end_is_shown_when_it_is_stored_and_not_before(store: SessionStore) -> None:
+    storing, stored = asyncio.Event(), asyncio.Event()
+    finish = store.finish
+
+    async def slow_finish(*args: Any, **named: Any) -> bool:
+        storing.set()
+        await stored.wait()
+        return await finish(*args, **named)
+
+    store.finish = slow_finish  # type: ignore[method-assign]
+    worker = Worker(store, "hello")
+    async with worker.app.lifespan(), worker.client() as client:
+        made = await client.responses.create(model="scripted", input="hi", background=True)
+        await storing.wait()
+        heard = asyncio.create_task(stream_of(worker.app, made.id))
+        read = asyncio.create_task(client.responses.retrieve(made.id))
+        await asyncio.sleep(0.05)
+        assert not heard.done()
+        assert not read.done()
+        stored.set()
+        assert (await read).status == "completed"
+        check_event_order(await heard)
+        await client.responses.create(model="echo", input="?", previous_response_id=made.id)
+
+
 async def test_an_upstreams_refusal_is_a_failed_response(worker: Worker) -> None:
     async with worker.client() as client:
         for status in ("completed", "failed"):
