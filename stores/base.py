@@ -55,6 +55,13 @@ class NewResponse:
     conversation: str | None = None
     """Instead of `parent`: the turn goes behind the conversation's last one, and holds its lock."""
 
+    def __post_init__(self) -> None:
+        if self.parent is not None and self.conversation is not None:
+            raise ValueError(
+                f"the response {self.id!r} has the parent {self.parent!r} and the conversation"
+                f" {self.conversation!r}; it can have one of them"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class NativeState:
@@ -181,15 +188,15 @@ class SessionStore(ABC):
         conversation runs (its lock goes with its end, its release or its deletion).
         """
 
+    @abstractmethod
     async def checkpoint(self, running: Sequence[Checkpoint]) -> None:
         """Keeps what running responses have said so far, all in one transaction; those that are no
         longer running under their lease are passed over."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def request_cancel(self, id: str, *, owner: str) -> bool:
         """Asks whoever generates a response to stop: `renew` tells its worker. False unless it is
         running."""
-        raise NotImplementedError
 
     @abstractmethod
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
@@ -253,31 +260,31 @@ class SessionStore(ABC):
 
     # --- conversations: a line of turns with a head that moves when a turn in it ends
 
+    @abstractmethod
     async def create_conversation(
         self, id: str, body: dict[str, Any], *, owner: str, created_at: datetime
     ) -> None:
         """An empty conversation. `history(id)` reads it like a response. Raises StoreError if the
         id exists."""
-        raise NotImplementedError
 
-    async def conversation(self, id: str, *, owner: str) -> StoredConversation | None:
-        raise NotImplementedError
+    @abstractmethod
+    async def conversation(self, id: str, *, owner: str) -> StoredConversation | None: ...
 
-    async def update_conversation(self, id: str, body: dict[str, Any], *, owner: str) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    async def update_conversation(self, id: str, body: dict[str, Any], *, owner: str) -> bool: ...
 
+    @abstractmethod
     async def delete_conversation(self, id: str, *, owner: str) -> bool:
         """Responses made in it stay; turns that no living response is built on are erased."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def append_items(self, id: str, items: Sequence[Item], *, owner: str) -> bool:
         """A turn of these items alone, behind the last one, without a response of its own. Raises
         ConversationLocked while a turn runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def hide_item(self, id: str, item_id: str, *, owner: str) -> bool:
         """Adds to `hidden`; False if the conversation is missing. The item stays in the store."""
-        raise NotImplementedError
 
     # --- erasing
 

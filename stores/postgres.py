@@ -1,12 +1,13 @@
 """Sessions in Postgres, for any number of workers on any number of machines.
 
-Here the values of `SessionStore` become parameters and rows become values. The statements are in
+Here the values of `SessionStore` become parameters and rows become values. Conversations have
+`postgres_conversations.py`, what is erased `postgres_erasing.py`. The statements are in
 `postgres_statements.py`; connections, retries and errors in `postgres_pool.py`.
 """
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
@@ -15,23 +16,23 @@ from typing import Any
 from stores import migrate
 from stores import postgres_statements as sql
 from stores.base import (
+    Checkpoint,
     History,
     Item,
+    Json,
     Lease,
     NewResponse,
     Outcome,
-    SessionStore,
     StoredResponse,
     StoreError,
 )
 from stores.codec import decode, decode_turns, encode, from_micros, key, text, to_micros
-from stores.postgres_pool import Connection, Database
+from stores.postgres_conversations import PostgresConversations, lock
+from stores.postgres_erasing import blank, erase_owner, trim
+from stores.postgres_pool import Connection, Database, possible
 
 MIGRATING = 0x726D77
 """The advisory lock under which one process at a time changes the schema."""
-
-ISOLATION = "read_committed"
-"""What is read after a lock must be newer than the lock, whatever the server's default is."""
 
 LONGEST_NAME = 512
 """Characters of an end user's name that are kept as they are; an index entry is limited."""
@@ -41,7 +42,7 @@ def _new_branch() -> int:
     return secrets.randbits(63)
 
 
-class PostgresStore(SessionStore):
+class PostgresStore(PostgresConversations):
     """`dsn` is `postgresql://user:password@host:port/database`, with asyncpg's options.
 
     At most `connections` are open at once in each event loop. `branch_id` draws 63 random bits.
@@ -92,19 +93,42 @@ class PostgresStore(SessionStore):
         turn = (encode(list(new.input), "input"), _name(new.end_user))
         request = None if new.request is None else encode(new.request, "request")
         times = (to_micros(lease.until), lease.attempt, to_micros(new.created_at))
-        handle = (new.status, lease.worker, *times, body, request)
-        if new.parent is not None and not _possible(new.parent):
+        handle = (new.status, lease.worker, *times, body, request, new.conversation)
+        parent = new.parent if new.conversation is None else new.conversation
+        if parent is not None and not possible(parent):
             return False
 
         async def work(connection: Connection, lost: bool) -> bool:
             if lost and await connection.fetchval(sql.RESERVED, id, owner, lease.worker, body):
                 return True
+            if new.conversation is not None:
+                if await lock(connection, new.conversation, owner) is None:
+                    return False
+                await connection.execute(sql.TAKE_CONVERSATION, new.conversation, id)
             row = (id, owner, self._branch_id(), *turn, *handle)
-            if new.parent is None:
+            if parent is None:
                 return await connection.fetchval(sql.RESERVE_FIRST, *row) is not None
-            return await connection.fetchval(sql.RESERVE_NEXT, *row, new.parent) is not None
+            return await connection.fetchval(sql.RESERVE_NEXT, *row, parent) is not None
 
-        return await self._database.run(work)
+        if new.conversation is None:
+            return await self._database.run(work)
+        return await self._database.transact(work)
+
+    async def checkpoint(self, running: Sequence[Checkpoint]) -> None:
+        told = [
+            (
+                *(each.id, each.owner, each.lease.worker, each.lease.attempt),
+                encode(each.body, "body"),
+                encode(list(each.output), "output"),
+                _encoded_cuts(each.cuts),
+            )
+            for each in running
+        ]
+        if told:
+            await self._fetch(sql.CHECKPOINT, *map(list, zip(*told, strict=True)))
+
+    async def request_cancel(self, id: str, *, owner: str) -> bool:
+        return bool(await self._fetch_owned(sql.REQUEST_CANCEL, id, owner))
 
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
         body, output = encode(outcome.body, "body"), encode(list(outcome.output), "output")
@@ -112,7 +136,8 @@ class PostgresStore(SessionStore):
         if outcome.native is not None:
             scope = text(outcome.native.scope, "scope")
             native = encode(outcome.native.state, "native")
-        if not _possible(id, owner):
+        turn = (output, scope, native, _encoded_cuts(outcome.cuts))
+        if not possible(id, owner):
             return False
 
         async def work(connection: Connection, lost: bool) -> bool:
@@ -120,8 +145,7 @@ class PostgresStore(SessionStore):
             if lost and await connection.fetchval(sql.FINISHED, id, owner, lease.attempt, *end):
                 return True
             held = (id, owner, lease.worker, lease.attempt)
-            finished = await connection.fetchval(sql.FINISH, *held, *end, output, scope, native)
-            return finished is not None
+            return await connection.fetchval(sql.FINISH, *held, *end, *turn) is not None
 
         return await self._database.run(work)
 
@@ -166,41 +190,39 @@ class PostgresStore(SessionStore):
         return await self._erase(id, owner, sql.DELETE)
 
     async def _erase(self, id: str, owner: str, statement: str, *arguments: Any) -> bool:
-        if not _possible(id, owner):
+        if not possible(id, owner):
             return False
 
         async def work(connection: Connection, lost: bool) -> bool:
-            async with connection.transaction(isolation=ISOLATION):
-                branch = await connection.fetchval(sql.LOCK_BRANCH_OF, id, owner)
-                if branch is None:
-                    return lost  # the call that was cut off has done it
-                if await connection.fetchval(statement, id, owner, *arguments) is None:
-                    return False
-                await _trim(connection, [branch])
-                return True
+            branch = await connection.fetchval(sql.LOCK_BRANCH_OF, id, owner)
+            if branch is None:
+                return lost  # the call that was cut off has done it
+            if await connection.fetchval(statement, id, owner, *arguments) is None:
+                return False
+            await trim(connection, [branch])
+            return True
 
-        return await self._database.run(work)
+        return await self._database.transact(work)
 
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
         if id is not None and user is not None:
             raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
-        if not _possible(owner, id or "") or key(user or "") is None:
+        if not possible(owner, id or "") or key(user or "") is None:
             return 0
         name = _name(user)
 
         async def work(connection: Connection, _: bool) -> int:
-            async with connection.transaction(isolation=ISOLATION):
-                if id is not None:
-                    blanked = await _blank(connection, sql.PLACES_OF_ID, owner, id)
-                elif name is not None:
-                    blanked = await _blank(connection, sql.PLACES_OF_USER, owner, name)
-                else:
-                    blanked = await _erase_owner(connection, owner)
-                if blanked:
-                    await connection.execute(sql.BUMP_EPOCH, secrets.token_bytes(16))
-                return blanked
+            if id is not None:
+                blanked = await blank(connection, sql.PLACES_OF_ID, owner, id)
+            elif name is not None:
+                blanked = await blank(connection, sql.PLACES_OF_USER, owner, name)
+            else:
+                blanked = await erase_owner(connection, owner)
+            if blanked:
+                await connection.execute(sql.BUMP_EPOCH, secrets.token_bytes(16))
+            return blanked
 
-        return await self._database.run(work)
+        return await self._database.transact(work)
 
     # --- keys
 
@@ -214,8 +236,8 @@ class PostgresStore(SessionStore):
 
     # --- rows
 
-    async def _fetch_owned(self, statement: str, id: str, owner: str) -> list[Any]:
-        return await self._fetch(statement, id, owner) if _possible(id, owner) else []
+    async def _fetch_owned(self, statement: str, id: str, owner: str, *arguments: Any) -> list[Any]:
+        return await self._fetch(statement, id, owner, *arguments) if possible(id, owner) else []
 
     async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
         async def work(connection: Connection, _: bool) -> list[Any]:
@@ -224,34 +246,8 @@ class PostgresStore(SessionStore):
         return await self._database.run(work)
 
 
-async def _trim(connection: Connection, branches: list[int]) -> None:
-    """Erases what nobody needs any more from `branches`, which are locked, and from there up."""
-    while branches:
-        rows = await connection.fetch(sql.TRIM, branches)
-        branches = [row["parent"] for row in rows if row["parent"] is not None]
-        if branches:
-            await connection.fetch(sql.LOCK_BRANCHES, branches)
-
-
-async def _blank(connection: Connection, places: str, *arguments: str) -> int:
-    """`places` finds the turns; it is asked again once their branches cannot change."""
-    found = await connection.fetch(places, *arguments)
-    lines = await connection.fetch(sql.LOCK_LINES, list({row["branch"] for row in found}))
-    locked = {row["id"] for row in lines}
-    found = [row for row in await connection.fetch(places, *arguments) if row["branch"] in locked]
-    columns = [row["branch"] for row in found], [row["depth"] for row in found]
-    await connection.execute(sql.DELETE_AT, *columns)
-    await connection.execute(sql.BLANK, *columns)
-    await _trim(connection, list(locked))
-    return len(found)
-
-
-async def _erase_owner(connection: Connection, owner: str) -> int:
-    branches = [row["id"] for row in await connection.fetch(sql.LOCK_OWNERS_BRANCHES, owner)]
-    await connection.execute(sql.DELETE_IN, branches)
-    erased = await connection.fetch(sql.ERASE_TURNS_IN, branches)
-    await connection.execute(sql.ERASE_BRANCHES, branches)
-    return len(erased)
+def _encoded_cuts(cuts: Json) -> bytes | None:
+    return None if cuts is None else encode(cuts, "cuts")
 
 
 def _stored(row: Any) -> StoredResponse:
@@ -268,12 +264,9 @@ def _stored(row: Any) -> StoredResponse:
         lease=lease,
         cancel_requested=bool(row["cancel_requested"]),
         request=None if row["request"] is None else decode(row["request"]),
+        cuts=None if row["cuts"] is None else decode(row["cuts"]),
+        conversation=row["conversation"],
     )
-
-
-def _possible(*values: str) -> bool:
-    """Whether Postgres could hold these as text; what it cannot hold is nobody's id."""
-    return all("\x00" not in value and key(value) is not None for value in values)
 
 
 def _name(end_user: str | None) -> str | None:

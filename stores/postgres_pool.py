@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from stores.base import StoreBusy, StoreError
+from stores.codec import key
 
 Connection = Any  # asyncpg ships no types
 T = TypeVar("T")
@@ -115,6 +116,15 @@ class Database:
         task.add_done_callback(pool.running.discard)
         return await asyncio.shield(task)
 
+    async def transact(self, work: Work[T]) -> T:
+        """The same, in a transaction: what it reads after a lock is newer than the lock."""
+
+        async def within(connection: Connection, lost: bool) -> T:
+            async with connection.transaction(isolation="read_committed"):
+                return await work(connection, lost)
+
+        return await self.run(within)
+
     async def _run(self, pool: _Pool, work: Work[T]) -> T:
         lost = False
         for attempt in range(TRIES):
@@ -159,6 +169,11 @@ class Database:
             await guard.aclose()
             raise
         return pool
+
+
+def possible(*values: str) -> bool:
+    """Whether Postgres could hold these as text; what it cannot hold is nobody's id."""
+    return all("\x00" not in value and key(value) is not None for value in values)
 
 
 async def _close_at_the_end(connections: Any) -> AsyncGenerator[None, None]:
