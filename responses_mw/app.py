@@ -19,6 +19,7 @@ from responses_mw.routes import ResponseRoutes
 from responses_mw.runtime import Runtime
 from responses_mw.service import Service
 from responses_mw.settings import Settings
+from responses_mw.sockets import SocketRoutes
 from stores.base import SessionStore
 from stores.urls import open_store
 
@@ -54,8 +55,9 @@ class ResponsesApp(Starlette):
         limit = self.settings.max_body_bytes
         responses = ResponseRoutes(self._enter, max_body_bytes=limit)
         conversations = ConversationRoutes(self._enter, max_body_bytes=limit)
+        sockets = SocketRoutes(self._enter, self.settings)
         super().__init__(
-            routes=[*responses.routes(), *conversations.routes()],
+            routes=[*responses.routes(), *conversations.routes(), *sockets.routes()],
             lifespan=self.lifespan,
             exception_handlers={
                 ResponsesError: on_error,

@@ -21,6 +21,16 @@ class Settings:
     conversation_wait_s: float = 60.0
     """How long a turn waits for the one that runs in its conversation."""
     max_body_bytes: int = 64 * 1024 * 1024
+    """Of one request over HTTP, of one message on a WebSocket, and of all that wait there."""
+    socket_queue: int = 16
+    """How many messages may wait on a WebSocket behind the response under way."""
+    socket_idle_s: float = 900.0
+    """A WebSocket is closed when nothing was asked on it, or taken from it, for this long."""
+    socket_limit_s: float = 3600.0
+    """A WebSocket that is older begins no turn any more, and is closed."""
+    socket_origins: tuple[str, ...] = ()
+    """Pages that may open a WebSocket besides those of the same host, such as
+    `https://app.example.com`; `*` are all."""
     finish_when_client_leaves: bool = True
     """A stored response is generated to its end without its client; False cancels it instead.
     Unstored ones are always cancelled."""
