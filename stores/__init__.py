@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from stores.base import (
+    Checkpoint,
+    ConversationLocked,
     History,
     Lease,
     NativeState,
@@ -11,6 +13,7 @@ from stores.base import (
     Page,
     SessionStore,
     StoreBusy,
+    StoredConversation,
     StoredResponse,
     StoredTurn,
     StoreError,
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from stores.postgres import PostgresStore
 
 __all__ = [
+    "Checkpoint",
+    "ConversationLocked",
     "History",
     "Lease",
     "MemoryStore",
@@ -35,6 +40,7 @@ __all__ = [
     "SessionStore",
     "StoreBusy",
     "StoreError",
+    "StoredConversation",
     "StoredResponse",
     "StoredTurn",
     "open_store",

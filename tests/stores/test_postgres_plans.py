@@ -15,9 +15,14 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "input": (sql.INPUT, ("r77-9", "o7")),
     "reserve": (
         sql.RESERVE_NEXT,
-        ("new", "o7", 1, b"[]", None, "queued", "w", 1, 1, 1, b"{}", None, "r77-9"),
+        ("new", "o7", 1, b"[]", None, "queued", "w", 1, 1, 1, b"{}", None, None, "r77-9"),
     ),
-    "finish": (sql.FINISH, ("r77-9", "o7", "w", 1, "failed", b"{}", b"[]", None, None)),
+    "checkpoint": (
+        sql.CHECKPOINT,
+        (["r77-9", "r5-1"], ["o7", "o5"], ["w"] * 2, [1] * 2, *([b"[]"] * 2 for _ in range(3))),
+    ),
+    "cancel": (sql.REQUEST_CANCEL, ("r77-9", "o7")),
+    "finish": (sql.FINISH, ("r77-9", "o7", "w", 1, "failed", b"{}", b"[]", None, None, None)),
     "release": (sql.RELEASE, ("r77-9", "o7", "w", 1)),
     "renew": (sql.RENEW, ("w", 1)),
     "take_expired": (sql.TAKE_EXPIRED, ("w", 1, 2, 100)),
@@ -27,6 +32,13 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "purge user": (sql.PLACES_OF_USER, ("o7", "nobody")),
     "blank": (sql.BLANK, ([77, 78], [1, 2])),
     "delete at": (sql.DELETE_AT, ([77, 78], [1, 2])),
+    "conversation": (sql.CONVERSATION, ("r77-9", "o7")),
+    "lock conversation": (sql.LOCK_CONVERSATION, ("r77-9", "o7")),
+    "lock branches of": (sql.LOCK_BRANCHES_OF, (["r77-9", "r5-1"],)),
+    "runs": (sql.RUNS, ("r77-9", "r5-1")),
+    "append": (sql.APPEND, ("r77-9", "o7", 1, b"[]")),
+    "appended": (sql.APPENDED, ("r77-9", "o7", b"[]")),
+    "erase conversations": (sql.ERASE_CONVERSATIONS, ("o7",)),
 }
 
 
@@ -44,6 +56,8 @@ async def test_no_statement_reads_everybodys_rows(postgres_dsn: str, plans: str)
             generate_series(0, 9) d;
             INSERT INTO rmw_response SELECT 'r' || n || '-' || d, 'o' || n % 70, n, d, 'completed',
             NULL, NULL, 1, 0, n, '{}' FROM generate_series(1, 3000) n, generate_series(0, 9) d;
+            INSERT INTO rmw_conversation SELECT 'r' || n || '-9', 'o' || n % 70, n, '{}', NULL,
+            'r' || n || '-8' FROM generate_series(1, 3000) n;
             ANALYZE;
             """
         )
