@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from responses_mw.adapters.base import Adapter
 from responses_mw.config_table import Table
 from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
+from responses_mw.responses_upstreams import (
+    Place,
+    azure_place,
+    organisation,
+    responses_adapter,
+    speaks_responses,
+)
 from responses_mw.router import Deployment, Provider
 from responses_mw.transport import HTTPProvider, Timeouts
-from responses_mw.upstreams import COMPATIBLE_CHAT, OPENAI_CHAT, UPSTREAMS, Upstream
+from responses_mw.upstreams import AZURE_CHAT, COMPATIBLE_CHAT, OPENAI_CHAT, UPSTREAMS, Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -150,38 +158,52 @@ def _split(model: str, path: str) -> tuple[str, str]:
 
 
 def _providers() -> str:
-    return ", ".join(sorted({"local", "openai", "python", *UPSTREAMS}))
+    return ", ".join(sorted({"azure", "local", "openai", "python", *UPSTREAMS}))
 
 
 # --- upstreams over HTTP
 
 
 def _over_http(prefix: str, params: Table) -> HTTPProvider:
-    base_url = params.text("api_base") or params.text("base_url")
-    chat = params.flag("use_chat_completions_api")
-    upstream = _upstream(prefix, base_url, chat, params.path)
-    base_url = _address(base_url, upstream, prefix, params.path)
-    key = params.text("api_key") or _key_from_environment(base_url, upstream, params.path)
-    headers = upstream.headers(key)
+    responses = speaks_responses(prefix, params)
+    if prefix == "azure":
+        adapter: Adapter = AZURE_CHAT.adapter()
+        place = azure_place(params)
+        _check_azure_chat(place, params.path, responses=responses)
+    else:
+        base_url = params.text("api_base") or params.text("base_url")
+        upstream = _upstream(prefix, base_url, params.path)
+        adapter = upstream.adapter()
+        base_url = _address(base_url, upstream, prefix, params.path)
+        key = params.text("api_key") or _key_from_environment(base_url, upstream, params.path)
+        place = Place(base_url, upstream.headers(key))
+    if prefix == "openai":
+        place.headers.update(organisation(params))
     extra = params.table("extra_headers")
-    headers.update({name.lower(): extra.required_text(name) for name in extra.keys})
+    place.headers.update({name.lower(): extra.required_text(name) for name in extra.keys})
+    if responses:
+        adapter = responses_adapter(prefix, place, params)
     timeout = params.number("timeout")
     return HTTPProvider(
-        upstream.adapter(),
-        base_url=base_url,
-        headers=headers,
+        adapter,
+        base_url=place.base_url,
+        headers=place.headers,
+        auth=place.auth,
         timeouts=None if timeout is None else Timeouts(read=timeout),
         name=prefix,
     )
 
 
-def _upstream(prefix: str, base_url: str | None, chat: bool | None, path: str) -> Upstream:
+def _check_azure_chat(place: Place, path: str, *, responses: bool) -> None:
+    if not responses and place.api_version is not None:
+        raise ConfigurationError(
+            f"{path}.api_version: chat completions are called at Azure's /openai/v1; leave it out"
+        )
+
+
+def _upstream(prefix: str, base_url: str | None, path: str) -> Upstream:
     if prefix == "openai":
-        if not chat:
-            raise ConfigurationError(
-                f"{path}.model: openai/ means the Responses API, which is not called upstream yet; "
-                f"set {path}.use_chat_completions_api: true to use chat completions"
-            )
+        # Its key goes to its own host only; another one may be given none.
         return OPENAI_CHAT if base_url is None else COMPATIBLE_CHAT
     try:
         return UPSTREAMS[prefix]

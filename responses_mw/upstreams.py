@@ -48,6 +48,7 @@ def _chat(
 OPENAI_CHAT = _chat(dialects.OPENAI, "https://api.openai.com/v1", "OPENAI_API_KEY")
 COMPATIBLE_CHAT = _chat(dialects.GENERIC)
 """What `openai/NAME` with an `api_base` of its own is: somebody else's server."""
+AZURE_CHAT = _chat(dialects.AZURE)
 
 UPSTREAMS: Mapping[str, Upstream] = {
     "anthropic": Upstream(

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from responses_mw import config
+from responses_mw.adapters.chat_completions import ChatCompletions
+from responses_mw.adapters.openai_responses import OpenAIResponses
 from responses_mw.config import Config, load
 from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
 from responses_mw.router import Provider
 from responses_mw.testing import EchoProvider
 from responses_mw.transport import HTTPProvider
+from responses_mw.turn import Turn
 
 SECRET = "sk-topsecret-123456"
 
@@ -35,7 +38,10 @@ def refusal(source: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY", "HOSTED_VLLM_API_KEY"):
+    for name in (
+        "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY", "HOSTED_VLLM_API_KEY",
+        "AZURE_API_BASE", "AZURE_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_API_VERSION",
+    ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
 
 
@@ -123,6 +129,84 @@ def test_keys_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert "authorization" not in elsewhere.provider._headers
 
 
+def test_openai_and_azure_are_asked_by_responses_unless_the_file_says_otherwise() -> None:
+    asked = {
+        model: type(
+            one(model, api_key="k", api_base="http://127.0.0.1:1/v1", **params).provider.adapter
+        )
+        for model, params in {
+            "openai/gpt-5": {},
+            "azure/my-gpt": {},
+            "openai/gpt-4o": {"use_chat_completions_api": True},
+            "azure/my-4o": {"use_chat_completions_api": True},
+            "xai/grok-4": {},
+            "xai/grok-5": {"use_responses_api": True},
+        }.items()
+    }
+    assert asked == {
+        "openai/gpt-5": OpenAIResponses,
+        "azure/my-gpt": OpenAIResponses,
+        "openai/gpt-4o": ChatCompletions,
+        "azure/my-4o": ChatCompletions,
+        "xai/grok-4": ChatCompletions,
+        "xai/grok-5": OpenAIResponses,
+    }
+
+
+@pytest.mark.parametrize(
+    ("api_base", "api_version", "asked"),
+    [
+        ("https://r.openai.azure.com", None, "https://r.openai.azure.com/openai/v1/responses"),
+        ("https://r.openai.azure.com/", "v1", "https://r.openai.azure.com/openai/v1/responses"),
+        (
+            "https://r.openai.azure.com/openai/v1/",
+            "preview",
+            "https://r.openai.azure.com/openai/v1/responses?api-version=preview",
+        ),
+        (
+            "https://r.openai.azure.com",
+            "2025-03-01-preview",
+            "https://r.openai.azure.com/openai/responses?api-version=2025-03-01-preview",
+        ),
+        (
+            "https://r.openai.azure.com/openai/responses?api-version=2025-03-01-preview",
+            None,
+            "https://r.openai.azure.com/openai/responses?api-version=2025-03-01-preview",
+        ),
+        ("https://proxy.example/az/v1", None, "https://proxy.example/az/v1/responses"),
+    ],
+)
+def test_azure_has_two_forms_of_address(api_base: str, api_version: Any, asked: str) -> None:
+    version = {} if api_version is None else {"api_version": api_version}
+    provider = one("azure/my-gpt", api_base=api_base, api_key=SECRET, **version).provider
+
+    request = provider.adapter.encode(Turn(model="my-gpt", spans=()))
+    assert provider.base_url + request.path == asked
+    assert provider._headers["api-key"] == SECRET
+    assert "authorization" not in provider._headers
+
+
+def test_azure_takes_a_token_in_place_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = one("azure/x", api_base="https://r.azure.com", azure_ad_token=SECRET).provider
+    assert provider._headers["authorization"] == f"Bearer {SECRET}"
+    monkeypatch.setenv("AZURE_API_BASE", "https://r.azure.com")
+    monkeypatch.setenv("AZURE_API_KEY", "of the environment")
+    assert one("azure/x").provider._headers["api-key"] == "of the environment"
+
+
+def test_what_one_organisation_encrypts_is_not_sent_to_another() -> None:
+    turn = Turn(model="gpt-5", spans=())
+
+    def scope(**params: Any) -> str:
+        return one("openai/gpt-5", **params).provider.adapter.scope(turn)
+
+    assert scope(api_key="a") == scope(api_key="a")
+    assert scope(api_key="a") != scope(api_key="b")
+    assert scope(api_key="a", organization="o") == scope(api_key="b", organization="o")
+    assert scope(api_key="a") != scope(api_key="a", api_base="http://127.0.0.1:1/v1")
+    assert SECRET not in scope(api_key=SECRET)
+
+
 def test_a_timeout_bounds_every_silence() -> None:
     assert one("hosted_vllm/a", api_base="http://a/v1", timeout=12).provider._timeouts.read == 12
     assert one("hosted_vllm/a", api_base="http://a/v1", timeout="7").provider._timeouts.read == 7
@@ -187,11 +271,35 @@ def test_a_file_is_read_as_yaml(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"model": "openai/gpt-5"}, "model_list[0].litellm_params.use_chat_completions_api: true"),
-        ({"model": "gpt-5"}, "model_list[0].litellm_params.use_chat_completions_api: true"),
+        ({"model": "openai/gpt-5"}, "os.environ/OPENAI_API_KEY"),
+        ({"model": "gpt-5"}, "os.environ/OPENAI_API_KEY"),
         ({"model": "hosted_vllm/x"}, "model_list[0].litellm_params.api_base is missing"),
+        ({"model": "azure/x"}, "model_list[0].litellm_params.api_base is missing"),
+        (
+            {
+                "model": "azure/x",
+                "api_base": "https://r.azure.com",
+                "api_key": SECRET,
+                "api_version": "2025-01-01",
+                "use_chat_completions_api": True,
+            },
+            "model_list[0].litellm_params.api_version: chat completions are called at",
+        ),
+        (
+            {"model": "openai/x", "api_key": SECRET, "responses_dialect": "x"},
+            "model_list[0].litellm_params.responses_dialect is 'x'; known are azure,",
+        ),
+        (
+            {
+                "model": "hosted_vllm/x",
+                "api_base": "http://a/v1",
+                "use_responses_api": True,
+                "native_state": True,
+            },
+            "model_list[0].litellm_params.native_state: vllm keeps no responses",
+        ),
         ({"model": "groq/x"}, "os.environ/GROQ_API_KEY"),
-        ({"model": "grok/x"}, "the provider 'grok' is unknown; known are anthropic,"),
+        ({"model": "grok/x"}, "the provider 'grok' is unknown; known are anthropic, azure,"),
         ({"model": "llama"}, "`provider/name` is needed"),
         ({"model": "groq/"}, "`provider/name` is needed"),
         ({}, "model_list[0].litellm_params.model is missing"),

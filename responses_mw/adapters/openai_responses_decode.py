@@ -13,6 +13,7 @@ from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
 from responses_mw.adapters.openai_responses_events import (
     Json,
     Key,
+    annotation_of,
     has_key,
     key_of,
     parts_of,
@@ -52,6 +53,7 @@ STOP_REASONS: dict[str, StopReason] = {
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What reading raises where JSON has another shape than the format says."""
 
+_ENDS = {f"response.{status}": status for status in ("completed", "incomplete", "failed")}
 _CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
 _NO_ERROR_TYPE = {"invalid_prompt", "image_content_policy_violation", *CONTEXT_LENGTH_CODES}
 """Codes of a failed response that are the request's fault; a failed response names no type."""
@@ -112,8 +114,10 @@ class ResponsesDecoder:
             reader = self._readers.get(kind)
             if reader is not None:
                 return iter(reader(said))
-            if kind in ("response.completed", "response.incomplete", "response.failed"):
-                return self._end(said["response"], kind.removeprefix("response."))
+            if kind in _ENDS:
+                response = said["response"]
+                # vLLM calls an incomplete response's event `completed`.
+                return self._end(response, _ENDS.get(f"response.{response['status']}", _ENDS[kind]))
             if kind == "error" or "error" in said:
                 raise self._failure(said)
             return iter(self._other({"type": kind, **said}))
@@ -135,7 +139,7 @@ class ResponsesDecoder:
             status = response.get("status")
             if "output" not in response and response.get("error"):
                 raise self._failure(response)
-            if status not in ("completed", "incomplete", "failed"):
+            if status not in _ENDS.values():
                 raise UpstreamProtocolError(
                     f"the upstream's answer has the status {status!r}; completed, incomplete or "
                     "failed was expected",
@@ -172,7 +176,7 @@ class ResponsesDecoder:
     def _annotation(self, event: Json) -> list[Delta]:
         key, deltas = self._at(event, "message", "output_text", event.get("content_index"))
         self._items[key].annotations += 1
-        return [*deltas, AnnotationAdded(whole_characters(event["annotation"]))]
+        return [*deltas, AnnotationAdded(annotation_of(whole_characters(event["annotation"])))]
 
     def _arguments(self, event: Json) -> list[Delta]:
         key = key_of(event)
@@ -273,8 +277,8 @@ class ResponsesDecoder:
             if n > heard.parts:
                 deltas += self._next_part(heard, None)
             deltas += words_of(part, heard.said)
-            annotations = part.get("annotations") or ()
-            deltas += [AnnotationAdded(one) for one in annotations[heard.annotations :]]
+            untold = (part.get("annotations") or ())[heard.annotations :]
+            deltas += [AnnotationAdded(annotation_of(one)) for one in untold]
         return deltas
 
     def _sealable(self, item: Item) -> Any:

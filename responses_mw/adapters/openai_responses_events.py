@@ -53,6 +53,14 @@ def words_of(part: Json, said: int) -> list[Delta]:
             raise UpstreamProtocolError(f"the upstream sent a part of type {other!r}")
 
 
+def annotation_of(given: Json) -> dict[str, Any]:
+    """xAI cites addresses without saying where; a missing place is the text's beginning."""
+    if given.get("type") != "url_citation":
+        return dict(given)
+    kept = {key: value for key, value in given.items() if value is not None}
+    return {"start_index": 0, "end_index": 0, "title": "", **kept}
+
+
 def usage_report(usage: Json | None) -> UsageReported | None:
     if not usage:
         return None
