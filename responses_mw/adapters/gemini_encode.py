@@ -104,7 +104,7 @@ class _Request:
         body: Json = {
             "systemInstruction": {"parts": system} if system else None,
             "contents": said,
-            "tools": [*([{"functionDeclarations": functions}] if functions else []), *hosted],
+            "tools": [*hosted, *([{"functionDeclarations": functions}] if functions else [])],
             "toolConfig": self._tool_config(functions, hosted),
             "safetySettings": [
                 {"category": category, "threshold": threshold}
