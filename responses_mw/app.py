@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from responses_mw.conversation_routes import ConversationRoutes
 from responses_mw.errors import ResponsesError, Unauthorized
 from responses_mw.http import on_error
+from responses_mw.records import Observers
 from responses_mw.router import Models, Router
 from responses_mw.routes import ResponseRoutes
 from responses_mw.runtime import Runtime
@@ -46,11 +47,13 @@ class ResponsesApp(Starlette):
         models: Models,
         owner: Owner | None = None,
         settings: Settings | None = None,
+        observers: Observers = (),
     ) -> None:
         self.settings = settings or Settings()
         self.store = open_store(store) if isinstance(store, str) else store
         self._router = Router(models)
         self._owner = owner
+        self._observers = observers
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
         limit = self.settings.max_body_bytes
         responses = ResponseRoutes(self._enter, max_body_bytes=limit)
@@ -106,7 +109,7 @@ class ResponsesApp(Starlette):
             await (await task).aclose()
 
     async def _open(self) -> Runtime:
-        runtime = Runtime(self.store, self._router, self.settings)
+        runtime = Runtime(self.store, self._router, self.settings, self._observers)
         await runtime.open(Service(runtime).take_over)
         return runtime
 

@@ -6,7 +6,7 @@ item and response status, and that there is exactly one terminal event.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 from responses_mw import cuts
 from responses_mw.canonical import ADDED, PassedItems
@@ -42,13 +42,12 @@ from responses_mw.output_items import (
     OpenMessage,
     OpenReasoning,
     RawReasoning,
+    Status,
     characters,
 )
 
 Seal = Callable[[NativeTurn | None, Sequence[Item]], str]
 """Makes the `encrypted_content` that stands for the given items."""
-
-Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 _MAX_CALL_ID = 64
 
@@ -96,6 +95,11 @@ class ResponseAssembler:
     def status(self) -> Status:
         status: Status = self._envelope["status"]
         return status
+
+    @property
+    def error_code(self) -> str | None:
+        error = self._envelope.get("error")
+        return None if error is None else str(error["code"])
 
     @property
     def envelope(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ before the terminal event leaves, and a stored response goes on when its client 
 import asyncio
 import contextlib
 import logging
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,8 +19,9 @@ from responses_mw.errors import InvalidRequest, ResponsesError, StoreUnavailable
 from responses_mw.listening import Listener, Signal
 from responses_mw.native_refs import pack
 from responses_mw.output_items import Event
+from responses_mw.records import Observers, TurnRecord
 from responses_mw.replay import replay
-from responses_mw.router import Router
+from responses_mw.router import Answers
 from responses_mw.settings import Settings
 from responses_mw.turn import Turn
 from stores.base import (
@@ -56,7 +59,7 @@ class Record:
 class Generation:
     """`record` is None for `store: false`. `background`: no client is waited for or left.
 
-    `router` None: nobody is asked, the turn has no output. `chain`: what an unstored response was
+    `router` None: nobody is asked, the turn has no output. `notes`: headers that asking may add. `chain`: what an unstored response was
     asked, this turn's input last, for those who remember it themselves.
     """
 
@@ -64,15 +67,19 @@ class Generation:
         self,
         turn: Turn,
         assembler: ResponseAssembler,
-        router: Router | None,
+        router: Answers | None,
         record: Record | None,
         settings: Settings,
         *,
-        background: bool = False,
+        noted: TurnRecord,
+        observers: Observers = (),
+        notes: Mapping[str, str],
         chain: History | None = None,
     ) -> None:
         self.id = assembler.id
-        self.background = background
+        self.background = noted.background
+        self._noted = noted
+        self._observers = observers
         self.deployment: str | None = None
         self._turn = turn
         self._assembler = assembler
@@ -80,6 +87,7 @@ class Generation:
         self._router = router
         self._record = record
         self._settings = settings
+        self.notes = notes
         self._chain = chain
         self._listeners: set[Listener] = set()
         self._signal = Signal()
@@ -185,6 +193,8 @@ class Generation:
         self._beginning = asyncio.create_task(self._reserve())
         self._beginning.add_done_callback(self._reserved)
         self._signal.send()
+        for observer in self._observers:
+            observer.on_start(self._noted)
         try:
             await self._generate()
         except asyncio.CancelledError:
@@ -196,6 +206,7 @@ class Generation:
             logger.exception("generating %s failed", self.id)
             await self._failed(ResponsesError("The server had an error while generating."))
         finally:
+            self._note_end()
             self._ended = True
             for listener in self._listeners:
                 listener.end()
@@ -210,14 +221,17 @@ class Generation:
         events = self._assembler.finish()
         self._publish(await self._kept(events))
 
-    async def _ask(self, router: Router) -> None:
+    async def _ask(self, router: Answers) -> None:
         feed = self._assembler.feed
-        async with contextlib.aclosing(router.batches(self._turn)) as batches:
+        async with contextlib.aclosing(router.batches(self._turn, self._noted)) as batches:
             async for deployment, deltas in batches:
                 if self.deployment is None:
-                    self.deployment = deployment.id
+                    self.deployment = self._noted.deployment = deployment.id
+                    self._noted.upstream_model = deployment.model
                     await self._begin()
                 self._publish([event for delta in deltas for event in feed(delta)])
+                if self._noted.first_delta_s is None:
+                    self._note_first_delta()
 
     async def _reserve(self) -> None:
         record = self._record
@@ -253,6 +267,25 @@ class Generation:
             self._published = events[-1]["sequence_number"] + 1
             for listener in self._listeners:
                 listener.tell(events)
+
+    def _note_first_delta(self) -> None:
+        if not self._assembler.chars:
+            return
+        self._noted.first_delta_s = time.monotonic()
+        for observer in self._observers:
+            observer.on_first_delta(self._noted)
+
+    def _note_end(self) -> None:
+        noted, assembler = self._noted, self._assembler
+        noted.ended_s = time.monotonic()
+        noted.usage = assembler.usage
+        noted.status = assembler.status
+        if self._error is not None:
+            noted.status, noted.error = "failed", self._error.code or self._error.type
+        elif assembler.error_code is not None:
+            noted.error = assembler.error_code
+        for observer in self._observers:
+            observer.on_end(noted)
 
     # --- what is kept
 

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from responses_mw.errors import BodyTooLarge, InvalidRequest, ResponsesError
 from responses_mw.ids import new_id
 from responses_mw.output_items import Event
+from responses_mw.records import Caller
 
 _STREAM_HEADERS = {
     "cache-control": "no-cache, no-transform",
@@ -136,6 +137,30 @@ def cursor(text: str | None) -> int:
         param="starting_after",
         code="invalid_value",
     )
+
+
+def caller_of(connection: HTTPConnection, owner: str) -> Caller:
+    """What a request's headers say about it (LiteLLM's names among them); a header that makes no
+    sense says nothing."""
+    headers = connection.headers
+    tags = headers.get("x-litellm-tags", "")
+    retries = headers.get("x-litellm-num-retries", "")
+    return Caller(
+        owner,
+        session=headers.get("x-litellm-session-id") or headers.get("x-session-id"),
+        tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()),
+        timeout_s=_seconds(headers.get("x-litellm-timeout")),
+        retries=int(retries) if retries.isascii() and retries.isdigit() else None,
+        trace={name: headers[name] for name in ("traceparent", "tracestate") if name in headers},
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < float("inf") else None
 
 
 def limit(text: str) -> int:

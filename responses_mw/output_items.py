@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Event = dict[str, Any]
 Item = dict[str, Any]
+Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 ItemStatus = Literal["completed", "incomplete"]
 RawReasoning = Literal["openai", "openresponses"]
 

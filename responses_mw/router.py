@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import random
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from responses_mw.deltas import Delta
 from responses_mw.errors import ConfigurationError, InvalidRequest, UpstreamError, UpstreamRefused
+from responses_mw.records import Attempt, TurnRecord
 from responses_mw.turn import Turn
 
 
@@ -50,7 +52,9 @@ class Deployment:
 class Answers(Protocol):
     """The router, or what stands before it and asks it otherwise than it was asked."""
 
-    def batches(self, turn: Turn) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]: ...
+    def batches(
+        self, turn: Turn, record: TurnRecord
+    ) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]: ...
 
 
 Models = Mapping[str, Provider | Deployment | Sequence[Deployment]]
@@ -78,19 +82,26 @@ class Router:
                 code="model_not_found",
             )
 
-    async def batches(self, turn: Turn) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]:
-        """`turn.model` is the public name. Moves on to another deployment only before a delta."""
+    async def batches(
+        self, turn: Turn, record: TurnRecord
+    ) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]:
+        """`turn.model` is the public name. Moves on to another deployment only before a delta, and
+        writes down who was asked."""
         deployments = self._models[turn.model]
         order = random.sample(deployments, len(deployments))
         for last, deployment in _marking_last(order):
-            begun = False
+            begun, started = False, time.monotonic()
             own = _as_known_to(deployment, turn)
             try:
                 async with contextlib.aclosing(_batches(deployment.provider, own)) as batches:
                     async for deltas in batches:
-                        begun = True
+                        if not begun:
+                            begun = True
+                            record.attempts.append(_attempt(deployment, started))
                         yield deployment, deltas
             except UpstreamError as error:
+                if not begun:
+                    record.attempts.append(_attempt(deployment, started, error))
                 if begun or last or not _worth_another(error):
                     raise
             else:
@@ -139,6 +150,12 @@ def _as_known_to(deployment: Deployment, turn: Turn) -> Turn:
     if deployment.model is None:
         return turn
     return dataclasses.replace(turn, model=deployment.model)
+
+
+def _attempt(deployment: Deployment, started: float, error: UpstreamError | None = None) -> Attempt:
+    """Of one that answered, the time until it began to."""
+    code = None if error is None else error.code or error.type
+    return Attempt(str(deployment.id), started, time.monotonic(), code)
 
 
 def _worth_another(error: UpstreamError) -> bool:

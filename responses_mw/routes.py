@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from responses_mw.generation import Generation
 from responses_mw.http import (
     EventStream,
+    caller_of,
     cursor,
     descending,
     json_response,
@@ -46,7 +47,8 @@ class ResponseRoutes:
     async def create(self, request: Request) -> Response:
         service, owner = await self._entrance(request)
         asked = CreateRequest.parse(await read_body(request, limit=self._max_body_bytes))
-        generation = await service.create(asked, owner=owner)
+        caller = caller_of(request, owner)
+        generation = await service.create(asked, owner=owner, caller=caller)
         if asked.background:
             await generation.reserved()
             if asked.stream:
@@ -97,7 +99,7 @@ def _headers(generation: Generation) -> dict[str, str]:
         headers["x-litellm-model-id"] = generation.deployment
     if generation.dropped:
         headers["x-responses-mw-dropped"] = ",".join(generation.dropped)
-    return headers
+    return {**headers, **generation.notes}
 
 
 async def _unless_left(generation: Generation, waiting: Awaitable[Any], request: Request) -> Any:

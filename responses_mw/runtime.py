@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from responses_mw.generation import Generation, lease_until
+from responses_mw.records import Observers
 from responses_mw.router import Router
 from responses_mw.settings import Settings
 from stores.base import SessionStore, StoredResponse, StoreError
@@ -27,7 +28,14 @@ TakeOver = Callable[[StoredResponse], Awaitable[None]]
 
 
 class Runtime:
-    def __init__(self, store: SessionStore, router: Router, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        router: Router,
+        settings: Settings,
+        observers: Observers = (),
+    ) -> None:
+        self.observers = observers
         self.store = store
         self.router = router
         self.settings = settings

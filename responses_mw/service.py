@@ -7,12 +7,11 @@ generation started. Nothing is stored for a request that is refused.
 import asyncio
 import dataclasses
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from responses_mw.assembler import ResponseAssembler, Seal
-from responses_mw.conversation import said_in
-from responses_mw.conversations import not_found
 from responses_mw.envelope import grown, response_body, shrunk
 from responses_mw.errors import InvalidRequest, NotFound, ResponsesError
 from responses_mw.following import Follower
@@ -23,10 +22,11 @@ from responses_mw.generation import (
     outcome_of,
 )
 from responses_mw.ids import new_id
-from responses_mw.items import stored_items
 from responses_mw.listening import Listener
-from responses_mw.preparation import Preparation, kept
+from responses_mw.preparation import Preparation, conversation_not_found, kept
+from responses_mw.records import Caller, TurnRecord
 from responses_mw.replay import retell
+from responses_mw.router import Answers
 from responses_mw.runtime import HEAR_S, Runtime
 from responses_mw.schema import CreateRequest
 from responses_mw.seals import Sealer
@@ -68,14 +68,18 @@ class Service:
         request: CreateRequest,
         *,
         owner: str,
+        caller: Caller | None = None,
         remembered: History | None = None,
         generate: bool = True,
     ) -> Generation:
         """Starts a generation; it lives on in the runtime. Raises InvalidRequest for a bad turn.
 
-        `remembered` is the chain of a previous response that was not stored, as a caller kept it.
+        `caller` says more of who asks than whose data it is. `remembered` is the chain of a
+        previous response that was not stored, as a caller kept it.
         `generate` False: the input becomes a turn without output, and no model is asked.
         """
+        preparation = Preparation(self._runtime, owner)
+        request = await preparation.expanded(request)
         self._runtime.router.check(request.model)
         if request.background and not request.store:
             raise InvalidRequest(
@@ -83,11 +87,11 @@ class Service:
                 param="background",
                 code="invalid_value",
             )
-        preparation = Preparation(self._runtime, owner)
         if remembered is None:
             remembered = await preparation.history(request.previous_response_id)
+        answers = preparation.answers(request)
         id = new_id("resp")
-        items = stored_items(request.items, id)
+        items = await preparation.items(request, id, remembered)
         created = time.time()
         body = response_body(request, id=id, created_at=int(created), model=request.model)
         record = self._record(request, body, items, owner, created) if request.store else None
@@ -99,7 +103,17 @@ class Service:
             await self._give_back(record)
             raise
         chain = _with_input(remembered, items) if record is None else None
-        return self._start(request, body, turn, record, owner, chain=chain, generate=generate)
+        caller = caller or Caller(owner)
+        return self._start(
+            request,
+            body,
+            turn,
+            record,
+            caller,
+            answers=answers if generate else None,
+            notes=preparation.notes,
+            chain=chain,
+        )
 
     async def _take_turn(self, conversation: str, record: Record) -> tuple[Record, History]:
         """What a conversation's turn is built on must not change: it is read once it is ours."""
@@ -111,16 +125,9 @@ class Service:
 
         wait_s = self._runtime.settings.conversation_wait_s
         if not await when_free(reserve, seconds=wait_s):
-            raise not_found(conversation)
-        history = await self._said_in(conversation, record.owner)
+            raise conversation_not_found(conversation)
+        history = await Preparation(self._runtime, record.owner).said_in(conversation)
         return dataclasses.replace(record, new=None), history
-
-    async def _said_in(self, conversation: str, owner: str) -> History:
-        found = await kept(self._store.conversation(conversation, owner=owner))
-        history = await kept(self._store.history(conversation, owner=owner))
-        if found is None or history is None:
-            raise not_found(conversation)
-        return said_in(history, found.hidden)
 
     async def _give_back(self, record: Record | None) -> None:
         if record is not None and record.new is None:
@@ -152,15 +159,24 @@ class Service:
             return
         request = CreateRequest.of(left.request)
         self._runtime.router.check(request.model)
+        preparation = Preparation(self._runtime, left.owner)
         *before, own = history.turns
         # Its parent was checked when it was first asked for; what that left open is left out.
         chain = History("incomplete", before)
         if left.conversation is not None:
-            said = await self._said_in(left.conversation, left.owner)
+            said = await preparation.said_in(left.conversation)
             chain = History("incomplete", said.turns)
-        turn = Preparation(self._runtime, left.owner).turn(request, chain, own.input)
+        turn = preparation.turn(request, chain, own.input)
         record = Record(self._store, left.owner, left.id, left.lease)
-        self._start(request, grown(left.body), turn, record, left.owner)
+        self._start(
+            request,
+            grown(left.body),
+            turn,
+            record,
+            Caller(left.owner),
+            answers=preparation.answers(request),
+            notes=preparation.notes,
+        )
 
     def _start(
         self,
@@ -168,23 +184,44 @@ class Service:
         body: dict[str, Any],
         turn: Turn,
         record: Record | None,
-        owner: str,
+        caller: Caller,
         *,
+        answers: Answers | None,
+        notes: Mapping[str, str],
         chain: History | None = None,
-        generate: bool = True,
     ) -> Generation:
+        owner = caller.owner
         seal = Sealer(self._runtime.seal_key, owner).seal if turn.encrypted_reasoning else None
         generation = Generation(
             turn,
             self._assembler(body, turn, seal),
-            self._runtime.router if generate else None,
+            answers,
             record,
             self._runtime.settings,
-            background=request.background,
+            notes=notes,
+            noted=self._noted(request, body, caller, stored=record is not None),
+            observers=self._runtime.observers,
             chain=chain,
         )
         self._runtime.start(generation)
         return generation
+
+    def _noted(
+        self, request: CreateRequest, body: dict[str, Any], caller: Caller, *, stored: bool
+    ) -> TurnRecord:
+        return TurnRecord(
+            id=body["id"],
+            caller=caller,
+            model=request.model,
+            created_at=body["created_at"],
+            started_s=time.monotonic(),
+            stored=stored,
+            streamed=request.stream,
+            background=request.background,
+            previous_response_id=request.previous_response_id,
+            conversation=request.conversation_id,
+            end_user=request.safety_identifier or request.user,
+        )
 
     # --- reading
 

@@ -1,0 +1,85 @@
+"""What there is to know about one turn beside its words: who asked, who answered, for how much.
+
+A record is filled while a response is generated; observers see it at three moments. It holds no
+prompt, no output and no key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from responses_mw.deltas import UsageReported
+from responses_mw.output_items import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what their request's headers say about it.
+
+    `key` is the id of the virtual key, never the key. `trace` are the W3C trace context headers.
+    """
+
+    owner: str
+    key: str | None = None
+    session: str | None = None
+    tags: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    retries: int | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One deployment that was asked; `error` is the code it failed with, None for the one that
+    answered. Seconds."""
+
+    deployment: str
+    started_s: float
+    ended_s: float
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class TurnRecord:
+    """Times are seconds of a monotonic clock, `created_at` seconds since the epoch.
+
+    `cost_nano` is in nano-dollars, None where a price is unknown. `chain` is the first response of
+    the chain or the conversation, where it is known.
+    """
+
+    id: str
+    caller: Caller
+    model: str
+    created_at: float
+    started_s: float
+    stored: bool
+    streamed: bool
+    background: bool
+    previous_response_id: str | None = None
+    conversation: str | None = None
+    chain: str | None = None
+    end_user: str | None = None
+    deployment: str | None = None
+    upstream_model: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    first_delta_s: float | None = None
+    ended_s: float | None = None
+    status: Status = "in_progress"
+    error: str | None = None
+    usage: UsageReported | None = None
+    cost_nano: int | None = None
+
+
+class Observer(Protocol):
+    """Called on the event loop, in the generation's own task: it must return at once."""
+
+    def on_start(self, record: TurnRecord) -> None: ...
+
+    def on_first_delta(self, record: TurnRecord) -> None: ...
+
+    def on_end(self, record: TurnRecord) -> None:
+        """After the end was stored; for HTTP errors, too, that left nothing behind."""
+        ...
+
+
+Observers = Sequence[Observer]
