@@ -61,7 +61,8 @@ class BedrockInvoke:
             body["anthropic_beta"] = betas
         operation = "invoke-with-response-stream" if turn.stream else "invoke"
         path = model_path(turn.model, operation)
-        return UpstreamRequest(path, body, {**self._options(turn), **headers}, request.dropped)
+        dropped = (*request.dropped, *_unknown_tier(turn))
+        return UpstreamRequest(path, body, {**self._options(turn), **headers}, dropped)
 
     def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
         return self.messages.decode(body, turn)
@@ -117,6 +118,16 @@ class InvokeDecoder:
 
     def close(self) -> Iterator[Delta]:
         return self._messages.close()
+
+
+def _unknown_tier(turn: Turn) -> list[str]:
+    if turn.service_tier in (None, "auto", *TIERS):
+        return []
+    if turn.strict:
+        raise UnsupportedByProvider(
+            f"Bedrock has no {turn.service_tier!r} tier", param="service_tier"
+        )
+    return ["service_tier"]
 
 
 def _check_sources(messages: Sequence[Mapping[str, Any]]) -> None:
