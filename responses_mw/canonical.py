@@ -74,6 +74,7 @@ class PassedItem(OpenItem):
                 self._texts.setdefault(stem, []).append(str(event.get("delta", "")))
             else:
                 self._texts.pop(stem, None)
+                self._write(stem, event.get(_WHOLE_FIELDS[stem]))
         return taken
 
     def closed(self, status: ItemStatus) -> list[Event]:
@@ -83,12 +84,16 @@ class PassedItem(OpenItem):
         for stem, pieces in self._texts.items():
             field, text = _WHOLE_FIELDS[stem], "".join(pieces)
             ends.append({"type": f"{stem}.done", **place, field: text})
-            if field in self.item:
-                self.item = {**self.item, field: text}
+            self._write(stem, text)
         failed = status != "incomplete" or self.item["type"] in _NEVER_INCOMPLETE
         self.item = {**self.item, "status": "failed" if failed else "incomplete"}
         self.finished = True
         return [*ends, self._event("done", self.item)]
+
+    def _write(self, stem: str, text: Any) -> None:
+        field = _WHOLE_FIELDS[stem]
+        if field in self.item:  # a patch has its diff deeper inside
+            self.item = {**self.item, field: text}
 
 
 def placed(event: Mapping[str, Any], item: OpenItem | None) -> Event:
