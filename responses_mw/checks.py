@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from responses_mw.errors import InvalidRequest
+from responses_mw.json_schema import JsonSchema, nullable, said_as, words_of
 
 MISSING = "missing_required_parameter"
 INVALID_TYPE = "invalid_type"
@@ -136,6 +137,38 @@ def check_shape(value: Mapping[str, Any], shape: Shape) -> None:
         shape.rule(value)
 
 
+_TYPES: dict[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    list: "array",
+    dict: "object",
+}
+_OF_ARRAYS = {"minLength": "minItems", "maxLength": "maxItems"}
+
+
+def shape_schema(shape: Shape, **more: JsonSchema) -> JsonSchema:
+    """Of the objects that `check_shape` lets pass; `more` are properties that it does not see."""
+    fields = {field.name: _field_schema(field) for field in shape.fields}
+    properties = {**more, **fields}
+    schema: JsonSchema = {"type": "object"}
+    if properties:
+        schema["properties"] = properties
+    if required := [field.name for field in shape.fields if field.required]:
+        schema["required"] = required
+    if shape.rule is not None:
+        schema["allOf"] = [words_of(shape.rule)]
+    return schema
+
+
+def _field_schema(field: Field) -> JsonSchema:
+    words = {} if field.check is None else words_of(field.check)
+    if field.type is list:
+        words = {_OF_ARRAYS.get(word, word): value for word, value in words.items()}
+    schema = words if field.type is object else {"type": _TYPES[field.type], **words}
+    return schema if field.required else nullable(schema)
+
+
 def check_typed(
     value: Any, shapes: Mapping[str, Shape], *, of: Collection[str] | None = None
 ) -> None:
@@ -162,6 +195,7 @@ def check_each(values: Sequence[Any], at: str, check: Callable[[Any], None]) -> 
 
 
 def one_of(*allowed: str) -> Check:
+    @said_as({"enum": list(allowed)})
     def check(value: Any, at: str) -> None:
         if value not in allowed:
             raise not_among(at, value, allowed)
@@ -172,6 +206,7 @@ def one_of(*allowed: str) -> Check:
 def length(least: int, most: int) -> Check:
     """Of a string in characters, of an array in elements."""
 
+    @said_as({"minLength": least, "maxLength": most})
     def check(value: Any, at: str) -> None:
         if not least <= len(value) <= most:
             unit = "characters" if isinstance(value, str) else "elements"

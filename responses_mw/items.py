@@ -24,6 +24,7 @@ from responses_mw.checks import (
     wrong_type,
 )
 from responses_mw.ids import input_item_id
+from responses_mw.json_schema import given, said_as
 from responses_mw.later import ITEM_TYPES as LATER
 
 Item = dict[str, Any]
@@ -39,10 +40,19 @@ def _status(*allowed: str) -> Field:
     return Field("status", str, check=one_of(*allowed))
 
 
+@said_as(parts.content_schema(parts.TOOL_OUTPUT))
 def _tool_output(value: Any, at: str) -> None:
     parts.check_content(value, at, parts.TOOL_OUTPUT)
 
 
+@said_as(
+    {
+        "required": ["content"],
+        "if": given("role", const="assistant"),
+        "then": {"properties": {"content": parts.content_schema(parts.ASSISTANT)}},
+        "else": {"properties": {"content": parts.content_schema(parts.OTHERS)}},
+    }
+)
 def _message_content(item: Mapping[str, Any]) -> None:
     allowed = parts.ASSISTANT if item["role"] == "assistant" else parts.OTHERS
     content = item.get("content")
@@ -75,17 +85,8 @@ SHAPES: Mapping[str, Shape] = {
     "reasoning": Shape(
         [
             _ID,
-            Field(
-                "summary",
-                list,
-                required=True,
-                check=lambda value, at: parts.check_parts(value, at, ("summary_text",)),
-            ),
-            Field(
-                "content",
-                list,
-                check=lambda value, at: parts.check_parts(value, at, ("reasoning_text",)),
-            ),
+            Field("summary", list, required=True, check=parts.list_of("summary_text")),
+            Field("content", list, check=parts.list_of("reasoning_text")),
             Field("encrypted_content", str, check=length(0, MAX_TEXT)),
             _STATUS,
         ]

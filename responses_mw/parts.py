@@ -10,6 +10,7 @@ from typing import Any
 from responses_mw.checks import (
     MAX_TEXT,
     MISSING,
+    Check,
     Field,
     Shape,
     Wrong,
@@ -18,19 +19,26 @@ from responses_mw.checks import (
     check_typed,
     length,
     one_of,
+    shape_schema,
     without_nulls,
     wrong_type,
 )
+from responses_mw.json_schema import JsonSchema, given, refer, said_as
 
 Part = dict[str, Any]
 
 _MAX_IMAGE_URL = 20 * 1024 * 1024
 _MAX_FILE_DATA = 32 * 1024 * 1024
 # Only the head is looked at: the rest may be megabytes, and the provider decodes it anyway.
-_WEB_URL = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
-_IMAGE_DATA = re.compile(r"data:image/[\w.+-]+(?:;[\w.+=-]+)*;base64,[A-Za-z0-9+/]", re.IGNORECASE)
+# Written so that they mean the same in JSON Schema, which has no flags.
+_WEB_URL = re.compile(r"^[hH][tT][tT][pP][sS]?://[^\s/?#]+")
+_IMAGE_DATA = re.compile(
+    r"^[dD][aA][tT][aA]:[iI][mM][aA][gG][eE]/[A-Za-z0-9_.+-]+(;[A-Za-z0-9_.+=-]+)*"
+    r";[bB][aA][sS][eE]64,[A-Za-z0-9+/]"
+)
 
 
+@said_as({"maxLength": _MAX_IMAGE_URL, "pattern": f"{_WEB_URL.pattern}|{_IMAGE_DATA.pattern}"})
 def _image_url(value: Any, at: str) -> None:
     length(1, _MAX_IMAGE_URL)(value, at)
     if _WEB_URL.match(value) is None and _IMAGE_DATA.match(value) is None:
@@ -40,6 +48,7 @@ def _image_url(value: Any, at: str) -> None:
         )
 
 
+@said_as({"pattern": _WEB_URL.pattern})
 def _web_url(value: Any, at: str) -> None:
     if _WEB_URL.match(value) is None:
         raise Wrong(at, "must be an http or https URL")
@@ -48,6 +57,7 @@ def _web_url(value: Any, at: str) -> None:
 def _one_source(*names: str) -> Any:
     """Exactly one of the fields says where the bytes are."""
 
+    @said_as({"oneOf": [given(name) for name in names]})
     def rule(part: Mapping[str, Any]) -> None:
         given = [name for name in names if part.get(name) is not None]
         if not given:
@@ -58,6 +68,17 @@ def _one_source(*names: str) -> Any:
     return rule
 
 
+_TEXT = length(0, MAX_TEXT)
+_ANNOTATION = Shape([Field("type", str, required=True)])
+_AUDIO = Shape(
+    [
+        Field("data", str, required=True),
+        Field("format", str, required=True, check=one_of("mp3", "wav")),
+    ]
+)
+
+
+@said_as(shape_schema(_AUDIO))
 def _audio(value: Any, at: str) -> None:
     try:
         check_shape(value, _AUDIO)
@@ -65,6 +86,7 @@ def _audio(value: Any, at: str) -> None:
         raise wrong.under(at) from None
 
 
+@said_as({"items": shape_schema(_ANNOTATION)})
 def _annotations(value: Any, at: str) -> None:
     check_each(value, at, _annotation)
 
@@ -74,15 +96,6 @@ def _annotation(value: Any) -> None:
         raise wrong_type("", value, "an object")
     check_shape(value, _ANNOTATION)
 
-
-_TEXT = length(0, MAX_TEXT)
-_ANNOTATION = Shape([Field("type", str, required=True)])
-_AUDIO = Shape(
-    [
-        Field("data", str, required=True),
-        Field("format", str, required=True, check=one_of("mp3", "wav")),
-    ]
-)
 
 SHAPES: Mapping[str, Shape] = {
     "input_text": Shape([Field("text", str, required=True, check=_TEXT)]),
@@ -136,6 +149,23 @@ def check_content(value: Any, at: str, allowed: Collection[str]) -> None:
 
 def check_parts(value: Any, at: str, allowed: Collection[str]) -> None:
     check_each(value, at, lambda part: check_typed(part, SHAPES, of=allowed))
+
+
+def list_of(*allowed: str) -> Check:
+    @said_as(_list_schema(allowed))
+    def check(value: Any, at: str) -> None:
+        check_parts(value, at, allowed)
+
+    return check
+
+
+def content_schema(allowed: Collection[str]) -> JsonSchema:
+    """Of what `check_content` lets pass."""
+    return {"anyOf": [{"type": "string", "maxLength": MAX_TEXT}, _list_schema(allowed)]}
+
+
+def _list_schema(allowed: Collection[str]) -> JsonSchema:
+    return {"type": "array", "items": {"anyOf": [refer("part", kind) for kind in allowed]}}
 
 
 def text_part(text: str, *, assistant: bool) -> Part:

@@ -21,27 +21,43 @@ from responses_mw.checks import (
     show,
     wrong_type,
 )
+from responses_mw.json_schema import given, refer, said_as
 
 Tool = Mapping[str, Any]
 
-_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+_FUNCTION_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _MODES = ("none", "auto", "required")
 
 
+@said_as({"pattern": _FUNCTION_NAME.pattern})
 def function_name(value: Any, at: str) -> None:
-    if _FUNCTION_NAME.match(value) is None:
+    if _FUNCTION_NAME.fullmatch(value) is None:
         raise Wrong(
             at, f"must be 1 to 64 letters, digits, underscores or hyphens, not {show(value)}"
         )
 
 
+_NESTED = ("function", "custom")
+_MCP_SERVER = ("server_url", "connector_id", "tunnel_id")
+
+
+@said_as(
+    {"minLength": 1, "maxLength": 1024, "items": {"anyOf": [refer("tool", of) for of in _NESTED]}}
+)
 def _nested(value: Any, at: str) -> None:
     length(1, 1024)(value, at)
-    check_each(value, at, lambda tool: check_typed(tool, SHAPES, of=("function", "custom")))
+    check_each(value, at, lambda tool: check_typed(tool, SHAPES, of=_NESTED))
 
 
+@said_as({"type": ["string", "object"]})
+def _container(value: Any, at: str) -> None:
+    if type(value) not in (str, dict):
+        raise wrong_type(at, value, "a string or an object")
+
+
+@said_as({"anyOf": [given(name, type="string", minLength=1) for name in _MCP_SERVER]})
 def _mcp_server(tool: Tool) -> None:
-    if not any(tool.get(name) for name in ("server_url", "connector_id", "tunnel_id")):
+    if not any(tool.get(name) for name in _MCP_SERVER):
         raise Wrong("server_url", "is required (or connector_id or tunnel_id)", MISSING)
 
 
@@ -65,9 +81,12 @@ SHAPES: Mapping[str, Shape] = {
             Field("environment", str, required=True),
         ]
     ),
-    "mcp": Shape([Field("server_label", str, required=True)], _mcp_server),
+    "mcp": Shape(
+        [Field("server_label", str, required=True), *(Field(name, str) for name in _MCP_SERVER)],
+        _mcp_server,
+    ),
     # A container is named by a string or described by an object.
-    "code_interpreter": Shape([Field("container", object, required=True)]),
+    "code_interpreter": Shape([Field("container", object, required=True, check=_container)]),
     "image_generation": _PLAIN,
     "local_shell": _PLAIN,
     "shell": _PLAIN,
