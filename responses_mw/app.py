@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from responses_mw.aside_routes import AsideRoutes
 from responses_mw.conversation_routes import ConversationRoutes
 from responses_mw.errors import ResponsesError, Unauthorized
 from responses_mw.http import on_error
@@ -58,9 +59,15 @@ class ResponsesApp(Starlette):
         limit = self.settings.max_body_bytes
         responses = ResponseRoutes(self._enter, max_body_bytes=limit)
         conversations = ConversationRoutes(self._enter, max_body_bytes=limit)
+        asides = AsideRoutes(self._enter, max_body_bytes=limit)
         sockets = SocketRoutes(self._enter, self.settings)
         super().__init__(
-            routes=[*responses.routes(), *conversations.routes(), *sockets.routes()],
+            routes=[
+                *responses.routes(),
+                *asides.routes(),
+                *conversations.routes(),
+                *sockets.routes(),
+            ],
             lifespan=self.lifespan,
             exception_handlers={
                 ResponsesError: on_error,

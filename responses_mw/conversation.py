@@ -22,20 +22,35 @@ def _plain(items: Sequence[Item]) -> Sequence[Span]:
 
 
 def rebuild(history: History | None, new: Sequence[Span], *, unseal: Unseal = _plain) -> list[Span]:
-    """`new` is the request's own input; `unseal` opens what clients had sealed in earlier ones.
+    """`new` is the request's own input; `unseal` opens what was sealed in earlier ones, and what
+    an answer compacted: the conversation begins with the latest that opens.
 
     Raises InvalidRequest for calls and outputs that do not meet.
     """
-    turns = [] if history is None else history.turns
+    compacted, turns = _from_compaction([] if history is None else history.turns, unseal)
     new_items = [item for span in new for item in span.items]
-    stored_items = [item for turn in turns for item in (*turn.input, *turn.output)]
+    stored_items = [item for span in compacted for item in span.items]
+    stored_items += [item for turn in turns for item in (*turn.input, *turn.output)]
     calls = {item["call_id"] for item in _calls(stored_items)}
     answered = {item["call_id"] for item in _outputs(stored_items)}
     answered |= _check_new(new_items, calls)
     if history is not None and history.status == "completed":
         _check_pending(history.turns[-1].output, answered)
     spans = [span for turn in turns for span in _spans(turn, calls, answered, unseal)]
-    return [*spans, *new]
+    return [*compacted, *spans, *new]
+
+
+def _from_compaction(
+    turns: Sequence[StoredTurn], unseal: Unseal
+) -> tuple[Sequence[Span], Sequence[StoredTurn]]:
+    """What the latest compaction stands for, and the turns from its own on; its input is in it."""
+    for n in range(len(turns) - 1, -1, -1):
+        for item in turns[n].output:
+            if item["type"] == "compaction":
+                spans = unseal([item])
+                if not any(_is_compaction(inner) for span in spans for inner in span.items):
+                    return spans, [turns[n]._replace(input=[]), *turns[n + 1 :]]
+    return (), turns
 
 
 def said_in(history: History, hidden: Collection[str]) -> History:
@@ -79,11 +94,12 @@ def _spans(turn: StoredTurn, calls: set[Any], answered: set[Any], unseal: Unseal
         yield from unseal(kept_input)
     elif kept_input:
         yield Span(kept_input)
-    kept = [_unsealed(item) for item in turn.output if not _left_out(item, answered)]
+    said = [item for item in turn.output if not _is_compaction(item)]
+    kept = [_unsealed(item) for item in said if not _left_out(item, answered)]
     if not kept:
         return
     native = None
-    if turn.native is not None and len(kept) == len(turn.output):
+    if turn.native is not None and len(kept) == len(said):
         state = native_refs.unpack(turn.native.state, turn.output)
         native = NativeTurn(turn.native.scope, state)
     yield Span(kept, native)
@@ -99,6 +115,10 @@ def _unsealed(item: Item) -> Item:
 def _left_out(item: Item, answered: set[Any]) -> bool:
     cut = item.get("status") == "incomplete" and item["type"] in ("reasoning", "function_call")
     return cut or (_is_call(item) and item["call_id"] not in answered)
+
+
+def _is_compaction(item: Item) -> bool:
+    return bool(item["type"] == "compaction")
 
 
 def _calls(items: Sequence[Item]) -> Iterator[Item]:

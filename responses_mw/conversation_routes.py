@@ -6,7 +6,8 @@ from starlette.routing import BaseRoute, Route
 
 from responses_mw.conversation_schema import ConversationUpdate, NewConversation, NewItems
 from responses_mw.conversations import Conversations
-from responses_mw.http import descending, json_response, limit, read_body
+from responses_mw.http import descending, include, json_response, limit, read_body
+from responses_mw.included import shown
 from responses_mw.routes import Entrance
 
 
@@ -56,7 +57,7 @@ class ConversationRoutes:
             descending=descending(query.get("order", "desc")),
             after=query.get("after"),
         )
-        return json_response(page)
+        return json_response({**page, "data": shown(page["data"], include(query))})
 
     async def add_items(self, request: Request) -> Response:
         conversations = await self._conversations(request)

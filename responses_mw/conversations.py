@@ -13,6 +13,7 @@ from responses_mw.conversation import said_in
 from responses_mw.errors import InvalidRequest, NotFound
 from responses_mw.ids import input_item_id, new_id
 from responses_mw.items import normalise, type_of
+from responses_mw.preparation import conversation_not_found as not_found
 from responses_mw.preparation import kept
 from responses_mw.runtime import Runtime
 from responses_mw.turn import Item
@@ -119,10 +120,6 @@ def page_body(items: Sequence[Item], *, has_more: bool) -> dict[str, Any]:
         "last_id": items[-1]["id"] if items else None,
         "has_more": has_more,
     }
-
-
-def not_found(id: str) -> NotFound:
-    return NotFound(f"Conversation with id '{id[:100]}' not found.")
 
 
 def _with_ids(items: Sequence[Item]) -> list[Item]:

@@ -86,6 +86,8 @@ def response_body(
     }
     if request.conversation_id is not None:
         body["conversation"] = {"id": request.conversation_id}
+    if request.prompt is not None:
+        body["prompt"] = {"version": None, "variables": None, **request.prompt.model_dump()}
     if request.prompt_cache_retention is not None:
         # Clients of some versions spell it in-memory; the response has one spelling.
         body["prompt_cache_retention"] = request.prompt_cache_retention.replace("-", "_")

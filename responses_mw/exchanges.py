@@ -105,7 +105,7 @@ def _in(pieces: Pieces, unit: range) -> Iterator[Span]:
 
 
 def _ranges(starts: Sequence[int]) -> list[range]:
-    return [range(start, end) for start, end in zip(starts, starts[1:], strict=False)]
+    return [range(start, end) for start, end in itertools.pairwise(starts)]
 
 
 def _begins_exchange(pieces: Pieces, n: int) -> bool:

@@ -59,8 +59,9 @@ class Record:
 class Generation:
     """`record` is None for `store: false`. `background`: no client is waited for or left.
 
-    `router` None: nobody is asked, the turn has no output. `notes`: headers that asking may add. `chain`: what an unstored response was
-    asked, this turn's input last, for those who remember it themselves.
+    `router` None: nobody is asked, the turn has no output. `notes`: headers that asking may add.
+    `chain`: what an unstored response was asked, this turn's input last, for those who remember it
+    themselves.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 import orjson
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from responses_mw.errors import BodyTooLarge, InvalidRequest, ResponsesError
 from responses_mw.ids import new_id
+from responses_mw.included import check_include
 from responses_mw.output_items import Event
 from responses_mw.records import Caller
 
@@ -161,6 +163,12 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         return None
     return seconds if 0 < seconds < float("inf") else None
+
+
+def include(query: QueryParams) -> frozenset[str]:
+    """`include[]=x` and `include=x`, any number of times. Raises InvalidRequest for unknown
+    ones."""
+    return check_include([*query.getlist("include[]"), *query.getlist("include")])
 
 
 def limit(text: str) -> int:

@@ -159,6 +159,10 @@ SHAPES: Mapping[str, Shape] = {
     "program_output": Shape(
         [_ID, _CALL_ID, _required("result"), _status("completed", "incomplete")]
     ),
+    "item_reference": Shape([Field("id", str, required=True, check=length(1, 256))]),
+    "compaction": Shape(
+        [_ID, Field("encrypted_content", str, required=True, check=length(1, MAX_TEXT))]
+    ),
 }
 
 _CALL_SIDES = {

@@ -9,10 +9,7 @@ from typing import Any
 ANY: Any = object()
 
 PARAMETERS: Mapping[str, Any] = {
-    "context_management": ANY,
-    "prompt": ANY,
     "prompt_cache_options.prewarm": True,
-    "truncation": "auto",
     "moderation": ANY,
     "access_programs": ANY,
     "image": ANY,
@@ -20,8 +17,6 @@ PARAMETERS: Mapping[str, Any] = {
 """The value that is not taken; null and every other valid value are."""
 
 ITEM_TYPES: Mapping[str, str] = {
-    "item_reference": "send the item itself",
-    "compaction": "send the items it stands for",
     "compaction_trigger": "leave it out",
     "configuration_update": "set the parameters of the request",
 }

@@ -5,16 +5,24 @@ import dataclasses
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from responses_mw.conversation import rebuild
-from responses_mw.errors import Conflict
+from responses_mw import checks, prompts, references
+from responses_mw.compaction import Compacting
+from responses_mw.conversation import rebuild, said_in
+from responses_mw.errors import Conflict, InvalidRequest, NotFound
 from responses_mw.generation import previous_response_not_found, unavailable
+from responses_mw.items import stored_items
+from responses_mw.router import Answers
 from responses_mw.runtime import Runtime
 from responses_mw.schema import CreateRequest, turn_from
 from responses_mw.seals import Sealer
+from responses_mw.truncation import Truncating
 from responses_mw.turn import Item, Turn
 from stores.base import RUNNING, History, StoreError
 
 T = TypeVar("T")
+
+_OF_THE_WINDOW = 0.8
+"""Where compaction is asked for without a threshold: the rest is for the answer."""
 
 
 class Preparation:
@@ -23,6 +31,24 @@ class Preparation:
     def __init__(self, runtime: Runtime, owner: str) -> None:
         self._runtime = runtime
         self._owner = owner
+        self._sealer = Sealer(runtime.seal_key, owner)
+        self.notes: dict[str, str] = {}
+        """Headers of the answer: what was done to the turn before it was asked."""
+
+    async def expanded(self, request: CreateRequest) -> CreateRequest:
+        """With what its `prompt` stands for. Raises InvalidRequest if that is unknown or wrong."""
+        if request.prompt is None:
+            return request
+        named = request.prompt.model_dump()
+        template = await prompts.template(self._runtime.settings.prompts, named)
+        sent = request.sent()
+        del sent["input"]
+        if "input" in request.model_fields_set:
+            sent["input"] = request.input
+        expanded = CreateRequest.of(prompts.merged(template, sent))
+        if not expanded.model:
+            raise checks.missing("model").error()
+        return expanded
 
     async def history(self, id: str | None) -> History | None:
         """The chain that ends with a response. Raises InvalidRequest if it is missing or runs."""
@@ -40,10 +66,41 @@ class Preparation:
             )
         return history
 
+    async def said_in(self, conversation: str) -> History:
+        """What a conversation holds, without the items that were deleted from it."""
+        store = self._runtime.store
+        found = await kept(store.conversation(conversation, owner=self._owner))
+        history = await kept(store.history(conversation, owner=self._owner))
+        if found is None or history is None:
+            raise conversation_not_found(conversation)
+        return said_in(history, found.hidden)
+
+    async def items(
+        self, request: CreateRequest, id: str, history: History | None = None
+    ) -> list[Item]:
+        """The request's own as they are stored for the response `id`, none of them a reference."""
+        items = request.items
+        if references.has_references(items):
+            if request.conversation_id is not None:
+                history = await self.said_in(request.conversation_id)
+            turns = [] if history is None else history.turns
+            said = {item["id"] for turn in turns for item in (*turn.input, *turn.output)}
+            items = await kept(
+                references.resolve(items, self._runtime.store, owner=self._owner, said=said)
+            )
+        for n, item in enumerate(items):
+            if item.get("type") == "compaction" and self._sealer.compacted(item) is None:
+                raise InvalidRequest(
+                    f"The compaction 'input[{n}]' was not made here for this user, or was changed; "
+                    "send the items it stands for.",
+                    param=f"input[{n}]",
+                    code="invalid_value",
+                )
+        return stored_items(items, id)
+
     def turn(self, request: CreateRequest, history: History | None, items: list[Item]) -> Turn:
         """`items` are the request's own, as they are stored."""
-        sealer = Sealer(self._runtime.seal_key, self._owner)
-        spans = rebuild(history, sealer.spans(items), unseal=sealer.spans)
+        spans = rebuild(history, self._sealer.spans(items), unseal=self._sealer.spans)
         turn = turn_from(request, spans, request.model)
         changes: dict[str, Any] = {}
         if request.background:
@@ -52,6 +109,27 @@ class Preparation:
             changes["strict"] = True
         return dataclasses.replace(turn, **changes) if changes else turn
 
+    def answers(self, request: CreateRequest) -> Answers:
+        """Who is asked: the router, or what shortens the turn before it, as the request wants.
+        Raises InvalidRequest for a threshold that is missing."""
+        answers: Answers = self._runtime.router
+        window = self._runtime.router.window(request.model)
+        if request.truncation == "auto":
+            answers = Truncating(answers, self.notes, window=window)
+        if request.context_management:
+            threshold = request.context_management[0].compact_threshold
+            if threshold is None and window is None:
+                raise InvalidRequest(
+                    "'context_management[0].compact_threshold' is required: the context window of "
+                    f"{request.model!r} is not known here.",
+                    param="context_management[0].compact_threshold",
+                    code="missing_required_parameter",
+                )
+            threshold = threshold or int((window or 0) * _OF_THE_WINDOW)
+            seal = self._sealer.seal_compaction
+            answers = Compacting(answers, threshold=threshold, seal=seal)
+        return answers
+
 
 async def kept(reading: Awaitable[T]) -> T:
     """What a store answers, its failure told as ours."""
@@ -59,3 +137,7 @@ async def kept(reading: Awaitable[T]) -> T:
         return await reading
     except StoreError as error:
         raise unavailable(error) from error
+
+
+def conversation_not_found(id: str) -> NotFound:
+    return NotFound(f"Conversation with id '{id[:100]}' not found.")

@@ -15,12 +15,14 @@ from responses_mw.http import (
     caller_of,
     cursor,
     descending,
+    include,
     json_response,
     limit,
     read_body,
     watch,
 )
 from responses_mw.ids import new_id
+from responses_mw.included import shown
 from responses_mw.schema import CreateRequest
 from responses_mw.service import Service
 
@@ -66,6 +68,7 @@ class ResponseRoutes:
     async def get(self, request: Request) -> Response:
         service, owner = await self._entrance(request)
         id, query = request.path_params["id"], request.query_params
+        include(query)
         if query.get("stream", "false") not in ("true", "1"):
             return json_response(await service.get(id, owner=owner))
         heard = await service.tell(id, owner=owner, after=cursor(query.get("starting_after")))
@@ -89,7 +92,7 @@ class ResponseRoutes:
             descending=descending(query.get("order", "desc")),
             after=query.get("after"),
         )
-        return json_response(page)
+        return json_response({**page, "data": shown(page["data"], include(query))})
 
 
 def _headers(generation: Generation) -> dict[str, str]:

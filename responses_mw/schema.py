@@ -4,12 +4,10 @@ What a parameter means is decided elsewhere; what it must look like, here. Items
 `items`, tools in `tool_schema`. Whatever is wrong is one InvalidRequest that names the parameter.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
@@ -17,6 +15,9 @@ from responses_mw import checks, later
 from responses_mw.checks import MAX_TEXT, Shape, Wrong
 from responses_mw.errors import InvalidRequest
 from responses_mw.items import Item, check_items
+from responses_mw.json_body import decoded
+from responses_mw.parts import OTHERS as MESSAGE_PARTS
+from responses_mw.parts import SHAPES as PARTS
 from responses_mw.tool_schema import check_choice, check_tools, with_mode
 from responses_mw.turn import Span, Turn
 
@@ -107,20 +108,34 @@ class PromptCacheOptions(_Parameters):
     comparison_response_id: str | None = None
 
 
+class ContextManagement(_Parameters):
+    """Without a threshold, the model's window is one."""
+
+    type: Literal["compaction"]
+    compact_threshold: Annotated[int, Field(ge=1000)] | None = None
+
+
+class PromptReference(_Parameters):
+    id: Annotated[str, Field(min_length=1)]
+    version: str | None = None
+    variables: SkipValidation[Any] = None
+
+
 class CreateRequest(RequestBody):
     """One request to create a response.
 
     Made by `parse` and `of` only: what the model skips they check by tables, at a fraction of the
-    price of a model per item and tool. An `allowed_tools` choice always has its mode.
+    price of a model per item and tool. An `allowed_tools` choice always has its mode. Only a
+    `prompt` may stand for the model and the input.
     """
 
-    model: Annotated[str, Field(min_length=1)]
-    input: SkipValidation[str | list[Item]]
+    model: Annotated[str, Field(min_length=1)] = ""
+    input: SkipValidation[str | list[Item]] = ""
     instructions: str | None = None
     previous_response_id: Annotated[str, Field(min_length=1)] | None = None
     conversation: SkipValidation[Any] = None
-    prompt: SkipValidation[Any] = None
-    context_management: SkipValidation[Any] = None
+    prompt: PromptReference | None = None
+    context_management: list[ContextManagement] | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
 
     stream: bool = False
@@ -159,6 +174,12 @@ class CreateRequest(RequestBody):
     image: SkipValidation[Any] = None
 
     def _checked(self) -> Self:
+        if self.prompt is None:
+            for name in ("model", "input"):
+                if name not in self.model_fields_set:
+                    raise checks.missing(name)
+        else:
+            _at("prompt.variables", check_variables, self.prompt.variables)
         _at("input", check_input, self.input)
         _at("conversation", check_conversation, self.conversation)
         if self.conversation is not None and self.previous_response_id is not None:
@@ -290,6 +311,17 @@ def check_conversation(value: Any) -> None:
         raise checks.wrong_type("", value, "the id of a conversation, or an object with that id")
 
 
+def check_variables(value: Any) -> None:
+    """Texts, or the parts that a message may have."""
+    if value is None:
+        return
+    if type(value) is not dict:
+        raise checks.wrong_type("", value, "an object")
+    for name, given in value.items():
+        if type(given) is not str:
+            _at(name, lambda part: checks.check_typed(part, PARTS, of=MESSAGE_PARTS), given)
+
+
 def check_input(value: Any) -> None:
     if type(value) is str:
         checks.length(0, MAX_TEXT)(value, "")
@@ -345,55 +377,3 @@ def _path(loc: Sequence[str | int]) -> str:
         if step != "[key]":  # how pydantic says that the key itself is wrong
             path = checks.join(path, f"[{step}]" if isinstance(step, int) else step)
     return path
-
-
-# --- bytes
-
-
-def decoded(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        _refuse_surrogates(body)
-        raise InvalidRequest(
-            f"The body is not valid JSON ({error}).", code=checks.INVALID_VALUE
-        ) from None
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _refuse_surrogates(body: bytes) -> None:
-    """orjson refuses a lone surrogate without saying where it stands."""
-    if b"\\ud" not in body.lower():
-        return
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return
-    at = _lone_surrogate(value)
-    if at is not None:
-        raise Wrong(
-            at, "holds a lone surrogate (\\ud800 to \\udfff), which is no character"
-        ).error()
-
-
-def _lone_surrogate(value: Any) -> str | None:
-    """The path of the first string, or of the first object with a key, that cannot be UTF-8."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        at, value = waiting.pop()
-        match value:
-            case str() if _SURROGATE.search(value):
-                return at
-            case dict() if any(_SURROGATE.search(key) for key in value):
-                return at
-            case dict():
-                pairs = [(checks.join(at, key), inner) for key, inner in value.items()]
-                waiting.extend(reversed(pairs))
-            case list():
-                pairs = [(f"{at}[{n}]", inner) for n, inner in enumerate(value)]
-                waiting.extend(reversed(pairs))
-            case _:
-                pass
-    return None

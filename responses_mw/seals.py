@@ -1,15 +1,18 @@
-"""Reasoning that a client carries for us: signed, so that it comes back as it went or not at all.
+"""What a client carries for us: signed, so that it comes back as it went or not at all.
 
-A seal holds native state and a digest of the items it stands for: the reasoning item that carries
-it or, in an empty one at the end of a turn, the `span` items before it. It is bound to its owner.
-It is not encrypted: it says nothing to the client that the provider did not.
+A reasoning seal holds native state and a digest of the items it stands for: the reasoning item that
+carries it or, in an empty one at the end of a turn, the `span` items before it. A compaction holds
+the spans that stand for a longer conversation. Both are bound to their owner. Neither is encrypted:
+they say nothing but what the client said itself and was told.
 """
 
 import base64
 import binascii
 import hashlib
 import hmac
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,7 +21,16 @@ from responses_mw.deltas import NativeTurn
 from responses_mw.turn import Item, Span
 
 _MARK = "rmw1."
+_COMPACTION_MARK = "rmwc1."
 _MAC_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """`whole`: it stands for everything before it; else what stands before it still counts."""
+
+    spans: Sequence[Span]
+    whole: bool
 
 
 class Sealer:
@@ -29,38 +41,53 @@ class Sealer:
 
     def seal(self, native: NativeTurn | None, items: Sequence[Item]) -> str:
         """`items` end with the reasoning item that will carry the seal, or go directly before
-        it."""
+        it. A compaction among them is no part of what was said."""
+        items = [item for item in items if item.get("type") != "compaction"]
         payload = {
             "scope": "" if native is None else native.scope,
             "state": None if native is None else native.state,
             "span": len(items),
             "digest": _digest(items),
         }
-        body = orjson.dumps(payload)
-        return _MARK + base64.urlsafe_b64encode(self._mac(body) + body).decode()
+        return self._signed(_MARK, orjson.dumps(payload))
 
     def open(self, sealed: Any) -> dict[str, Any] | None:
         """None for seals of another server, of another owner, or altered ones."""
-        if not isinstance(sealed, str) or not sealed.startswith(_MARK):
-            return None
-        try:
-            raw = base64.b64decode(sealed[len(_MARK) :], altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(body)):
+        body = self._verified(_MARK, sealed)
+        if body is None:
             return None
         payload: dict[str, Any] = orjson.loads(body)
         return payload
 
-    def spans(self, items: Sequence[Item]) -> list[Span]:
-        """Input items, grouped so that each run with a good seal has its native form beside it.
+    def seal_compaction(self, compacted: Compacted) -> str:
+        spans = [_packed(span) for span in compacted.spans]
+        body = orjson.dumps({"spans": spans, "whole": compacted.whole})
+        return self._signed(_COMPACTION_MARK, zlib.compress(body))
 
-        Seals that do not open, or whose items were changed, are left out; their items stay.
+    def compacted(self, item: Item) -> Compacted | None:
+        """What a compaction item stands for; None for those that are not ours as they were."""
+        body = self._verified(_COMPACTION_MARK, item.get("encrypted_content"))
+        if body is None:
+            return None
+        payload = orjson.loads(zlib.decompress(body))
+        return Compacted([_unpacked(*span) for span in payload["spans"]], payload["whole"])
+
+    def spans(self, items: Sequence[Item]) -> list[Span]:
+        """Input items, grouped so that each run with a good seal has its native form beside it, and
+        with what compactions stand for in their place.
+
+        Seals that do not open, or whose items were changed, are left out; their items stay, and so
+        do compactions.
         """
         spans: list[Span] = []
         plain: list[Item] = []
         for item in items:
+            compacted = self.compacted(item) if item.get("type") == "compaction" else None
+            if compacted is not None:
+                before_it = [*spans, Span(plain)] if plain else spans
+                spans = [*([] if compacted.whole else before_it), *compacted.spans]
+                plain = []
+                continue
             bare, native, before = self._opened(item, plain)
             if native is None:
                 plain.append(bare)
@@ -88,8 +115,31 @@ class Sealer:
             return bare, native, span
         return bare, None, 0
 
-    def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body, "sha256")
+    def _signed(self, mark: str, body: bytes) -> str:
+        return mark + base64.urlsafe_b64encode(self._mac(mark, body) + body).decode()
+
+    def _verified(self, mark: str, sealed: Any) -> bytes | None:
+        if not isinstance(sealed, str) or not sealed.startswith(mark):
+            return None
+        try:
+            raw = base64.b64decode(sealed[len(mark) :], altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        return body if hmac.compare_digest(mac, self._mac(mark, body)) else None
+
+    def _mac(self, mark: str, body: bytes) -> bytes:
+        """The mark is signed, too: a seal of one kind is none of the other."""
+        return hmac.digest(self._key, mark.encode() + body, "sha256")
+
+
+def _packed(span: Span) -> list[Any]:
+    native = None if span.native is None else [span.native.scope, span.native.state]
+    return [list(span.items), native]
+
+
+def _unpacked(items: list[Item], native: list[Any] | None) -> Span:
+    return Span(items, None if native is None else NativeTurn(*native))
 
 
 def _digest(items: Sequence[Item]) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from responses_mw.output_items import RawReasoning
+from responses_mw.prompts import Prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,4 +42,7 @@ class Settings:
     `openresponses` shows them as reasoning content under the event names of the one or the
     other."""
     seal_key: bytes | None = field(default=None, repr=False)
-    """Signs reasoning that clients keep themselves. None: made once and kept in the store."""
+    """Signs reasoning and compactions that clients keep themselves. None: made once and kept in the
+    store."""
+    prompts: Prompts | None = field(default=None, repr=False)
+    """The templates that `prompt` may name: by id, or asked of a function of the application's."""

@@ -18,10 +18,11 @@ from responses_mw.errors import BodyTooLarge, InvalidRequest, ResponsesError
 from responses_mw.generation import Generation
 from responses_mw.http import json_response
 from responses_mw.inbox import Inbox
+from responses_mw.json_body import decoded
 from responses_mw.listening import Listener
 from responses_mw.replay import TERMINAL
 from responses_mw.routes import Entrance
-from responses_mw.schema import CreateRequest, decoded
+from responses_mw.schema import CreateRequest
 from responses_mw.service import Service
 from responses_mw.settings import Settings
 from stores.base import History

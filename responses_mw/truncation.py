@@ -12,6 +12,7 @@ from responses_mw.counting import estimate
 from responses_mw.deltas import Delta, UpstreamInfo
 from responses_mw.errors import ResponsesError
 from responses_mw.exchanges import Droppable
+from responses_mw.records import TurnRecord
 from responses_mw.router import Answers, Deployment
 from responses_mw.turn import Turn
 
@@ -31,15 +32,20 @@ class Truncating:
         self._notes = notes
         self._window = window
 
-    async def batches(self, turn: Turn) -> Batches:
+    async def batches(self, turn: Turn, record: TurnRecord) -> Batches:
         """The turn's whole conversation where it fits."""
         droppable = Droppable.of(turn.spans)
         count = self._to_fit(turn, droppable)
         for attempt in range(TRIES):
             begun = False
+            shorter = turn
+            if count:
+                shorter = dataclasses.replace(turn, spans=droppable.without(count))
             try:
-                async with contextlib.aclosing(self._try(turn, droppable, count)) as batches:
+                async with contextlib.aclosing(self._held(shorter, record)) as batches:
                     async for batch in batches:
+                        if not begun and count:
+                            self._notes[HEADER] = f"turns={count}"
                         begun = True
                         yield batch
             except ResponsesError as error:
@@ -50,17 +56,14 @@ class Truncating:
             else:
                 return
 
-    async def _try(self, turn: Turn, droppable: Droppable, count: int) -> Batches:
+    async def _held(self, turn: Turn, record: TurnRecord) -> Batches:
         """Holds back what only says that the upstream took the request: it may still refuse it."""
-        if count:
-            turn = dataclasses.replace(turn, spans=droppable.without(count))
         held: list[Delta] = []
         deployment: Deployment | None = None
-        async with contextlib.aclosing(self._answers.batches(turn)) as batches:
+        async with contextlib.aclosing(self._answers.batches(turn, record)) as batches:
             async for deployment, deltas in batches:
                 held += deltas
                 if any(not isinstance(delta, UpstreamInfo) for delta in held):
-                    self._note(count)
                     yield deployment, held
                     held = []
         if held and deployment is not None:
@@ -79,10 +82,6 @@ class Truncating:
             tokens -= size
             count += 1
         return count
-
-    def _note(self, count: int) -> None:
-        if count:
-            self._notes[HEADER] = f"turns={count}"
 
 
 def _more(sizes: Sequence[float], count: int, *, last: bool) -> int:

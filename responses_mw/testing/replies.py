@@ -88,6 +88,13 @@ def _tool_answer(talk: Conversation) -> str | None:
     return "The tool answered: " + "; ".join(talk.tool_outputs) if talk.tool_outputs else None
 
 
+def _summary(talk: Conversation) -> str | None:
+    """Everything that was told, in its own words."""
+    if not re.match(r"\s*(?:please )?(?:write a summary|summari[sz]e)\b", talk.question, re.I):
+        return None
+    return " ".join(talk.statements) or "Nothing was said."
+
+
 def _picture(talk: Conversation) -> str | None:
     seen = [describe(part["image_url"]) for part in talk.parts if part.get("image_url")]
     return " ".join(seen) or None
@@ -167,6 +174,7 @@ def _memory(talk: Conversation) -> str | None:
 
 _RULES: tuple[Callable[[Conversation], str | None], ...] = (
     _tool_answer,
+    _summary,
     _picture,
     _literal,
     _greeting,

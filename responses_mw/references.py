@@ -1,0 +1,91 @@
+"""item_reference: an item that a response of this owner has, in the place of its id.
+
+An id of ours names its response, so that many references to one response read it once. What is
+stored is the copy, under the id of what it is a copy of: a reference never leads to another.
+The copy has no native form; signatures that only that form holds are not replayed with it.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from responses_mw.checks import shortened
+from responses_mw.errors import Conflict, InvalidRequest
+from responses_mw.ids import response_of_item
+from responses_mw.items import Item, type_of
+from stores.base import RUNNING, SessionStore
+
+
+def has_references(items: Sequence[Item]) -> bool:
+    return any(type_of(item) == "item_reference" for item in items)
+
+
+async def resolve(
+    items: Sequence[Item], store: SessionStore, *, owner: str, said: Collection[str]
+) -> list[Item]:
+    """`said` are the ids of items that the conversation has before these: they are not said again.
+
+    Raises InvalidRequest for what cannot be found, StoreError.
+    """
+    found: dict[str, Mapping[str, Item]] = {}
+    resolved: list[Item] = []
+    for n, item in enumerate(items):
+        if type_of(item) != "item_reference":
+            resolved.append(item)
+        elif item["id"] not in said:
+            resolved.append(await _referenced(item["id"], f"input[{n}]", found, store, owner))
+    _check_calls(resolved)
+    return resolved
+
+
+async def _referenced(
+    id: str, place: str, found: dict[str, Mapping[str, Item]], store: SessionStore, owner: str
+) -> Item:
+    response = response_of_item(id)
+    if response is not None:
+        # The part before its number: outputs and inputs are read by themselves.
+        part = response + ("_i" if id.rpartition("_")[2].startswith("i") else "")
+        if part not in found:
+            found[part] = await _items_of(response, store, owner, inputs=part != response)
+        if id in found[part]:
+            return found[part][id]
+    raise InvalidRequest(
+        f"Item with id '{shortened(id, 100)}' not found: '{place}' can refer to an item of a "
+        "stored response only. Send the item itself.",
+        param="input",
+    )
+
+
+async def _items_of(
+    response: str, store: SessionStore, owner: str, *, inputs: bool
+) -> Mapping[str, Item]:
+    if inputs:
+        items = await store.input(response, owner=owner) or []
+    else:
+        stored = await store.get(response, owner=owner)
+        if stored is not None and stored.status in RUNNING:
+            raise Conflict(
+                f"Response '{response}' is still being generated; refer to its items when it has "
+                "ended.",
+                param="input",
+                code="response_in_progress",
+                headers={"Retry-After": "1"},
+            )
+        items = [] if stored is None else stored.output
+    return {item["id"]: item for item in items}
+
+
+def _check_calls(items: Sequence[Item]) -> None:
+    """What was checked of the items that were sent, again for those that they refer to."""
+    seen: set[tuple[Any, bool]] = set()
+    for item in items:
+        if "call_id" not in item:
+            continue
+        call = (item["call_id"], type_of(item).endswith("_output"))
+        if call in seen:
+            raise InvalidRequest(
+                f"The call_id {shortened(str(call[0]))!r} is used by two items of this input; each "
+                "needs its own.",
+                param="input",
+                code="invalid_value",
+            )
+        seen.add(call)
