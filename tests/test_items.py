@@ -143,11 +143,18 @@ SAMPLES: list[dict[str, Any]] = [
     {"type": "additional_tools", "role": "developer", "tools": []},
     {"type": "program", "call_id": "c", "code": "x", "fingerprint": "f"},
     {"type": "program_output", "call_id": "c", "result": "1"},
+    {"type": "compaction", "encrypted_content": "sealed"},
 ]
 
 
 def test_there_is_a_sample_of_every_type() -> None:
-    assert {items.type_of(sample) for sample in SAMPLES} == set(items.SHAPES)
+    """A reference is none: what it refers to is stored and listed in its place."""
+    sampled = {items.type_of(sample) for sample in SAMPLES}
+    assert sampled == set(items.SHAPES) - {"item_reference"}
+
+
+def test_a_reference_needs_no_type() -> None:
+    ask({"id": "msg_1"}, {"type": "item_reference", "id": "msg_2"})
 
 
 def test_every_item_of_the_official_client_is_known() -> None:
@@ -310,14 +317,14 @@ def test_a_wrong_item_is_named_by_its_path(item: Any, place: str, code: str) -> 
 
 @pytest.mark.parametrize(
     "item",
-    [{"id": "msg_1"}, *({"type": kind, "id": "x"} for kind in later.ITEM_TYPES)],
-    ids=lambda item: item.get("type", "untyped reference"),
+    [{"type": kind, "id": "x"} for kind in later.ITEM_TYPES],
+    ids=lambda item: item["type"],
 )
 def test_items_that_are_not_built_yet_are_refused_by_name(item: dict[str, Any]) -> None:
     error = refusal(item)
 
     assert (error.param, error.code) == ("input[0]", "unsupported_parameter")
-    assert item.get("type", "item_reference") in error.message
+    assert item["type"] in error.message
 
 
 def test_two_calls_or_two_outputs_of_one_call_id_are_refused() -> None:

@@ -184,9 +184,16 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"no_such_parameter": 1}, "no_such_parameter", UNKNOWN),
     ({"no_such_parameter": None}, "no_such_parameter", UNKNOWN),
-    ({"truncation": "auto"}, "truncation", UNSUPPORTED),
-    ({"prompt": {"id": "pmpt_1"}}, "prompt", UNSUPPORTED),
-    ({"context_management": [{"type": "compaction"}]}, "context_management", UNSUPPORTED),
+    ({"prompt": {}}, "prompt.id", MISSING),
+    ({"prompt": {"id": "p", "variables": []}}, "prompt.variables", TYPE),
+    ({"prompt": {"id": "p", "variables": {"a": 1}}}, "prompt.variables.a", TYPE),
+    ({"context_management": {"type": "compaction"}}, "context_management", TYPE),
+    ({"context_management": [{"type": "forgetting"}]}, "context_management[0].type", VALUE),
+    (
+        {"context_management": [{"type": "compaction", "compact_threshold": 999}]},
+        "context_management[0].compact_threshold",
+        VALUE,
+    ),
     ({"moderation": {"model": "x"}}, "moderation", UNSUPPORTED),
 ]
 
