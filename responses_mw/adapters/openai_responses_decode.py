@@ -5,7 +5,7 @@ vendor's events the same legal order; items and events that have no delta pass a
 answer is read as the events that would have told it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,15 @@ from responses_mw.adapters.openai_responses_events import (
     Json,
     Key,
     annotation_of,
+    failure_of,
     has_key,
     key_of,
     parts_of,
+    unique_call_id,
     usage_report,
     words_of,
 )
 from responses_mw.adapters.openai_responses_state import native_turn
-from responses_mw.adapters.upstream_errors import CONTEXT_LENGTH_CODES, streamed_error
 from responses_mw.adapters.upstream_json import read_json, whole_characters, without_half
 from responses_mw.deltas import (
     AnnotationAdded,
@@ -55,8 +56,6 @@ MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 _ENDS = {f"response.{status}": status for status in ("completed", "incomplete", "failed")}
 _CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
-_NO_ERROR_TYPE = {"invalid_prompt", "image_content_policy_violation", *CONTEXT_LENGTH_CODES}
-"""Codes of a failed response that are the request's fault; a failed response names no type."""
 
 
 @dataclass(slots=True)
@@ -88,6 +87,7 @@ class ResponsesDecoder:
         self._items: dict[Key, _Heard] = {}
         self._current: Key | None = None  # the message or reasoning that the assembler has open
         self._halves: dict[Key, str] = {}
+        self._response_id = ""
         self._introduced = self._ended = False
         self._readers: dict[str, Callable[[Json], list[Delta]]] = {
             "response.output_text.delta": self._text,
@@ -119,7 +119,7 @@ class ResponsesDecoder:
                 # vLLM calls an incomplete response's event `completed`.
                 return self._end(response, _ENDS.get(f"response.{response['status']}", _ENDS[kind]))
             if kind == "error" or "error" in said:
-                raise self._failure(said)
+                raise failure_of(said, self._dialect.name)
             return iter(self._other({"type": kind, **said}))
         except MALFORMED as exc:
             raise self._malformed(exc) from exc
@@ -138,7 +138,7 @@ class ResponsesDecoder:
         try:
             status = response.get("status")
             if "output" not in response and response.get("error"):
-                raise self._failure(response)
+                raise failure_of(response, self._dialect.name)
             if status not in _ENDS.values():
                 raise UpstreamProtocolError(
                     f"the upstream's answer has the status {status!r}; completed, incomplete or "
@@ -218,7 +218,7 @@ class ResponsesDecoder:
     # --- items
 
     def _added(self, event: Json) -> list[Delta]:
-        item, key = whole_characters(event["item"]), key_of(event)
+        item, key = self._item(event), key_of(event)
         match item["type"]:
             case "message" | "reasoning":
                 return self._open(key, item["type"], item.get("phase"))
@@ -235,6 +235,13 @@ class ResponsesDecoder:
                 self._items[key] = _Heard(other)
                 return [*self._leave(), self._canonical(event, key)]
 
+    def _item(self, event: Json) -> Item:
+        item: Item = whole_characters(event["item"])
+        if self._dialect.reused_call_ids and item.get("call_id"):
+            id = unique_call_id(self._response_id, item["call_id"])
+            return {**item, "call_id": id}
+        return item
+
     def _open(self, key: Key, kind: str, phase: str | None = None) -> list[Delta]:
         deltas = self._leave()
         self._items[key] = _Heard(kind)
@@ -249,7 +256,7 @@ class ResponsesDecoder:
         return left
 
     def _done(self, event: Json) -> list[Delta]:
-        item, key = whole_characters(event["item"]), key_of(event)
+        item, key = self._item(event), key_of(event)
         deltas: list[Delta] = []
         if key not in self._items:
             deltas = self._added(event)
@@ -310,6 +317,7 @@ class ResponsesDecoder:
             return []
         self._introduced = True
         response = event["response"]
+        self._response_id = str(response.get("id"))
         return [UpstreamInfo(model=response.get("model"), upstream_id=response.get("id"))]
 
     def _end(self, response: Json, status: str) -> Iterator[Delta]:
@@ -322,7 +330,8 @@ class ResponsesDecoder:
         if usage is not None:
             deltas.append(usage)
         if status == "failed":
-            return _failing(deltas, self._failure({"error": response.get("error") or {}}))
+            error = {"error": response.get("error") or {}}
+            return _failing(deltas, failure_of(error, self._dialect.name))
         native = self._native(response)
         if native is not None:
             deltas.append(native)
@@ -367,16 +376,6 @@ class ResponsesDecoder:
         return "max_output_tokens" if full and self._dialect.silent_length else "stop"
 
     # --- errors
-
-    def _failure(self, event: Json) -> UpstreamError:
-        error = event.get("error")
-        if isinstance(error, Mapping) and "type" not in error:
-            kind = (
-                "invalid_request_error" if error.get("code") in _NO_ERROR_TYPE else "server_error"
-            )
-            known = error.get("code") == "rate_limit_exceeded"
-            event = {"error": {**error, "type": "rate_limit_exceeded" if known else kind}}
-        return streamed_error(event, provider=self._dialect.name)
 
     def _malformed(self, exc: Exception) -> UpstreamProtocolError:
         return UpstreamProtocolError(

@@ -47,6 +47,8 @@ class ResponsesDialect:
 
     # --- answers
     counts_tokens: bool = False
+    reused_call_ids: bool = False
+    """The first call of every answer is call_0: ids are made from the answer's as well."""
     silent_length: bool = False
     """Says `completed` when the limit was reached; only the count of tokens tells."""
     native_state: bool = True
@@ -56,7 +58,12 @@ class ResponsesDialect:
 OPENAI = ResponsesDialect(name="openai", counts_tokens=True)
 AZURE = ResponsesDialect(name="azure", user_field="user")
 AZURE_AI = replace(AZURE, name="azure_ai")
-BEDROCK_MANTLE = ResponsesDialect(name="bedrock_mantle", service_tiers=False, user_field="user")
+BEDROCK_MANTLE = ResponsesDialect(
+    name="bedrock_mantle",
+    service_tiers=False,
+    user_field="user",
+    reused_call_ids=True,
+)
 XAI = ResponsesDialect(
     name="xai",
     allowed_tools=False,

@@ -3,9 +3,11 @@
 Nothing here knows what came before.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from responses_mw.adapters.upstream_errors import CONTEXT_LENGTH_CODES, streamed_error
 from responses_mw.deltas import (
     Delta,
     ReasoningDelta,
@@ -13,10 +15,12 @@ from responses_mw.deltas import (
     TextDelta,
     UsageReported,
 )
-from responses_mw.errors import UpstreamProtocolError
+from responses_mw.errors import UpstreamError, UpstreamProtocolError
 
 Json = Mapping[str, Any]
 Key = str | int
+
+_OF_THE_REQUEST = {"invalid_prompt", "image_content_policy_violation", *CONTEXT_LENGTH_CODES}
 
 
 def key_of(event: Json) -> Key:
@@ -61,6 +65,10 @@ def annotation_of(given: Json) -> dict[str, Any]:
     return {"start_index": 0, "end_index": 0, "title": "", **kept}
 
 
+def unique_call_id(response_id: str, call_id: str) -> str:
+    return "call_" + hashlib.sha256(f"{response_id} {call_id}".encode()).hexdigest()[:32]
+
+
 def usage_report(usage: Json | None) -> UsageReported | None:
     if not usage:
         return None
@@ -73,3 +81,14 @@ def usage_report(usage: Json | None) -> UsageReported | None:
         cache_write_tokens=read.get("cache_write_tokens") or 0,
         reasoning_tokens=written.get("reasoning_tokens") or 0,
     )
+
+
+def failure_of(event: Json, provider: str) -> UpstreamError:
+    """An error event, or the body of one. That of a failed response names a code and no type."""
+    error = event.get("error")
+    if isinstance(error, Mapping) and "type" not in error:
+        code = error.get("code")
+        kind = "invalid_request_error" if code in _OF_THE_REQUEST else "server_error"
+        kind = "rate_limit_exceeded" if code == "rate_limit_exceeded" else kind
+        event = {"error": {**error, "type": kind}}
+    return streamed_error(event, provider=provider)
