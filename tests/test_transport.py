@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 
 import orjson
 import pytest
@@ -352,3 +353,56 @@ async def test_an_upstream_without_credentials_is_not_asked(
         with pytest.raises(UpstreamUnavailable, match="no token"):
             await anext(provider.stream(ASK))
     assert server.exchanges == []
+
+
+async def test_a_proxy_of_the_environment_is_asked(
+    ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with upstream(three_words) as server:
+        monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:secret@"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert texts(await ask("http://upstream.invalid/v1")) == ["one", "two", "three"]
+    (exchange,) = server.exchanges
+    assert exchange.path == "http://upstream.invalid/v1/say"
+    assert exchange.headers["proxy-authorization"] == "Basic bWU6c2VjcmV0"
+
+
+async def test_no_proxy_is_asked_for_hosts_that_the_environment_excepts(
+    ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with upstream(three_words) as server:
+        assert texts(await ask(server.url)) == ["one", "two", "three"]
+
+
+async def test_a_password_in_netrc_is_not_sent(
+    providers: list[HTTPProvider], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with upstream(three_words) as server:
+        provider = HTTPProvider(Words(), base_url=server.url)
+        providers.append(provider)
+        assert [delta async for delta in provider.stream(ASK)]
+    assert "authorization" not in server.exchanges[0].headers
+
+
+async def test_what_is_signed_is_the_address_that_is_asked(
+    providers: list[HTTPProvider],
+) -> None:
+    signed: list[str] = []
+
+    async def sign(
+        method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, str]:
+        signed.append(url)
+        return {}
+
+    async with upstream(three_words) as server:
+        provider = HTTPProvider(Words(), base_url=f"{server.url}/a%3Ab%2Fc d", auth=sign)
+        providers.append(provider)
+        assert [delta async for delta in provider.stream(ASK)]
+    assert signed == [server.url + server.exchanges[0].path]
