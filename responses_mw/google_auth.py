@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,19 @@ logger = logging.getLogger(__name__)
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 PROJECT_VARIABLES = ("VERTEXAI_PROJECT", "GOOGLE_CLOUD_PROJECT")
+
+LOADERS = {
+    "service_account": ("google.oauth2.service_account", "from_service_account_info"),
+    "authorized_user": ("google.oauth2.credentials", "from_authorized_user_info"),
+    "external_account": ("google.auth.identity_pool", "from_info"),
+    "external_account.aws": ("google.auth.aws", "from_info"),
+    "impersonated_service_account": (
+        "google.auth.impersonated_credentials",
+        "from_impersonated_service_account_info",
+    ),
+}
+"""Modules whose `Credentials` are made from JSON of a type, and how. The default credentials may be
+of any type that google-auth knows."""
 
 
 class GoogleAuth:
@@ -69,11 +83,12 @@ class GoogleAuth:
         project = self._quota_project or getattr(self._credentials, "quota_project_id", None)
         return self._credentials.token, project
 
-    def _is_fresh(self) -> bool:
+    def _is_fresh(self, *, or_stale: bool = False) -> bool:
+        """A stale token is about to expire, and still good."""
         from google.auth.credentials import TokenState
 
-        known = self._credentials
-        return known is not None and known.token_state is TokenState.FRESH
+        good = (TokenState.FRESH, TokenState.STALE) if or_stale else (TokenState.FRESH,)
+        return self._credentials is not None and self._credentials.token_state in good
 
     def _renew(self) -> None:
         """In a thread. Others who came meanwhile find a fresh token and ask nobody."""
@@ -88,7 +103,7 @@ class GoogleAuth:
                     self._credentials = _load(self._source)
                 self._credentials.refresh(Request())
             except (GoogleAuthError, ValueError, OSError) as error:
-                if self._credentials is not None and self._credentials.valid:
+                if self._is_fresh(or_stale=True):
                     logger.warning("a Google token cannot be renewed yet: %s", error)
                     return
                 # The text may quote what the token server answered.
@@ -138,12 +153,20 @@ def _parsed(credentials: str) -> dict[str, Any]:
 
 def _load(source: str | None) -> Any:
     # google-auth takes 0.1 s to import, and only deployments at Google Cloud need it.
-    import google.auth
-
-    untyped: Any = google.auth
     if source is None:
+        import google.auth
+
+        untyped: Any = google.auth
         return untyped.default(scopes=[SCOPE])[0]
-    return untyped.load_credentials_from_dict(_parsed(source), scopes=[SCOPE])[0]
+    named = _parsed(source)
+    kind = str(named.get("type"))
+    if kind == "external_account" and "environment_id" in named.get("credential_source", {}):
+        kind += ".aws"
+    if kind not in LOADERS:
+        raise ValueError(f"credentials of type {kind!r} are not among {', '.join(LOADERS)}")
+    module, loader = LOADERS[kind]
+    credentials: Any = import_module(module)
+    return getattr(credentials.Credentials, loader)(named, scopes=[SCOPE])
 
 
 def _check_installed() -> None:
