@@ -2,10 +2,9 @@
 
 Only the estimate stands here; an upstream that counts is asked through the router.
 
-Measured against the usage that providers reported for recorded requests of more than 100 tokens
-without tools, half of the estimates are within a quarter of it; with tools, within a half. Vendors
-that put long prompts of their own around tools (Anthropic's server tools most of all) are
-underestimated by as much as these prompts hold.
+Measured on 100 recorded requests for which providers reported more than 100 tokens: the median
+estimate is 0.9 of that, half are from 0.54 to 1.23, and three of four are within twice and half.
+Vendors that put long prompts of their own around tools are underestimated by what these hold.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ import orjson
 
 from responses_mw.turn import Item, Turn
 
-_CHARS = 3.8
+_CHARS = 3.6
 """To a token of Latin text; JSON comes out the same, its short words and many marks together."""
 _MORE_BYTES = 0.3
 """Tokens for every byte beyond a character's first: UTF-8 needs more of them where tokens are
@@ -23,8 +22,8 @@ shorter, one in Cyrillic, two in Chinese."""
 _REQUEST = 4
 _ITEM = 4
 _CALL = 12
-_TOOLS = 50
-_TOOL = 10
+_TOOLS = 90
+_TOOL = 12
 _IMAGE = 1000
 """Providers take from 85 to 1600 for one picture, by its size, which is not looked at."""
 _FILE = 1500
