@@ -67,7 +67,7 @@ def newest(pieces: Pieces) -> int:
 class Droppable:
     """What may be left out, oldest first: whole exchanges, then the oldest steps of the last one.
 
-    Rules, the newest question and the newest input with its calls are in no unit.
+    Rules, the newest question and the newest input with its calls always stay.
     """
 
     pieces: Pieces
@@ -96,8 +96,9 @@ class Droppable:
     def without(self, count: int) -> list[Span]:
         """The conversation without its `count` oldest units."""
         gone = {n for unit in self.units[:count] for n in unit}
-        kept = [p for n, p in enumerate(self.pieces) if n not in gone or is_rule(p)]
-        return joined(kept)
+        questions = (n for n in reversed(range(len(self.pieces))) if is_question(self.pieces[n]))
+        gone.discard(next(questions, -1))
+        return joined([p for n, p in enumerate(self.pieces) if n not in gone or is_rule(p)])
 
 
 def _in(pieces: Pieces, unit: range) -> Iterator[Span]:
