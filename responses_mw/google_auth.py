@@ -78,7 +78,8 @@ class GoogleAuth:
     async def _current(self) -> tuple[str, str | None]:
         if self._token is not None:
             return self._token, self._quota_project
-        if not self._is_fresh():
+        renewing = self._lock.locked() and self._is_fresh(or_stale=True)
+        if not renewing and not self._is_fresh():
             await asyncio.to_thread(self._renew)
         project = self._quota_project or getattr(self._credentials, "quota_project_id", None)
         return self._credentials.token, project

@@ -41,7 +41,7 @@ class Gemini:
 
     def scope(self, turn: Turn) -> str:
         """The whole name of the model, and the place: signatures of others are refused."""
-        return f"{self.name}:{turn.model.rpartition('/')[2]}"
+        return f"{self.surface.scope}:{turn.model.rpartition('/')[2]}"
 
     def encode(self, turn: Turn) -> UpstreamRequest:
         return encode(turn, self._rules(turn), self._options(turn))

@@ -35,19 +35,27 @@ JSON_ONLY = "Answer with one JSON object and nothing else: no other text and no 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """Where the API is met. `models`: the path before a model's name. `labels`: metadata is sent
-    as labels of the bill. `tool_invocations`: hosted tools beside functions have to be asked to
-    show what they did. `wrapped_count`: tokens are counted of a whole request."""
+    """Where the API is met. `scope`: signatures hold within it. `models`: the path before a model's
+    name. `labels`: metadata is sent as labels of the bill. `tool_invocations`: hosted tools beside
+    functions have to be asked to show what they did. `wrapped_count`: tokens are counted of a whole
+    request."""
 
+    scope: str
     models: str
     labels: bool
     tool_invocations: bool
     wrapped_count: bool
 
 
-GOOGLE_AI = Surface(models="/models/", labels=False, tool_invocations=True, wrapped_count=True)
+GOOGLE_AI = Surface(
+    scope="gemini", models="/models/", labels=False, tool_invocations=True, wrapped_count=True
+)
 VERTEX_AI = Surface(
-    models="/publishers/google/models/", labels=True, tool_invocations=False, wrapped_count=False
+    scope="vertex_ai",
+    models="/publishers/google/models/",
+    labels=True,
+    tool_invocations=False,
+    wrapped_count=False,
 )
 
 
@@ -116,6 +124,7 @@ class _Request:
             "serviceTier": self._service_tier(),
             "labels": self._labels(),
         }
+        # The user and the cache key are hints that the API has no field for: nothing is lost.
         if turn.verbosity not in (None, "medium"):
             self._leave_out("text.verbosity", "Gemini has no such field")
         body = merged(_given(body), turn.extra_body)
@@ -219,7 +228,7 @@ class _Request:
             return fields if schema is None else {**fields, "responseJsonSchema": schema}
         self._leave_out(
             "text.format" if schema is None else "text.format.schema",
-            f"{self.turn.model!r} cannot be held to it while it has functions; it is asked for it",
+            f"{self.turn.model!r} cannot be held to it while it has tools; it is asked for it",
         )
         shown = "" if schema is None else f" Its schema:\n{json.dumps(schema, ensure_ascii=False)}"
         system.append({"text": JSON_ONLY + shown})

@@ -173,6 +173,19 @@ async def test_many_at_once_ask_once_and_the_loop_goes_on(
     assert ticks > 5
 
 
+async def test_token_that_still_holds_is_used_while_another_is_being_fetched(
+    account: str, tokens: TokenServer
+) -> None:
+    tokens.lives = 60
+    auth = GoogleAuth(credentials=account)
+    await bearer(auth)
+    tokens.waits = 0.2
+    first = asyncio.create_task(bearer(auth))
+    await asyncio.sleep(0.05)
+    assert await bearer(auth) == "token-1"
+    assert await first == "token-2"
+
+
 async def test_refused_credentials_are_an_upstream_that_is_not_there(
     account: str, tokens: TokenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
