@@ -151,6 +151,8 @@ class Connection:
             pass
         finally:
             self._inbox.close()
+            # A generation made at this moment takes its first step: without it, it never ends.
+            await asyncio.sleep(0)
             self._leave()
 
     def _said(self, message: Any) -> bytes:
