@@ -202,7 +202,12 @@ class ChatDecoder:
         if refusal:
             deltas.append(RefusalDelta(self._joined("refusal", refusal)))
         if message.get("annotations"):
-            self._annotations.extend(map(url_citation, message["annotations"]))
+            # OpenRouter's `file` annotations are a parsed document, not a place in the answer.
+            self._annotations.extend(
+                url_citation(given)
+                for given in message["annotations"]
+                if given.get("type", "url_citation") == "url_citation"
+            )
         self._native.learn(message, whole=whole)
         self._tool_calls(deltas, message, whole=whole)
 

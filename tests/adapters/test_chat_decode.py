@@ -191,6 +191,12 @@ def test_log_probabilities_without_text_wait_for_the_text():
 # --- annotations
 
 
+def test_annotations_that_cite_nothing_are_passed_over():
+    parsed = {"type": "file", "file": {"hash": "h", "name": "a.pdf", "content": []}}
+    deltas = list(CHAT.decode(answer(content="read", annotations=[parsed]), TURN))
+    assert not of(AnnotationAdded, deltas)
+
+
 def test_annotations_are_told_while_the_text_is_open():
     citation = {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 2}
     body = answer(
