@@ -15,6 +15,8 @@ from responses_mw.aside_routes import AsideRoutes
 from responses_mw.conversation_routes import ConversationRoutes
 from responses_mw.errors import ResponsesError, Unauthorized
 from responses_mw.http import on_error
+from responses_mw.meta_routes import MetaRoutes
+from responses_mw.preparation import kept
 from responses_mw.records import Observers
 from responses_mw.router import Models, Router
 from responses_mw.routes import ResponseRoutes
@@ -55,18 +57,22 @@ class ResponsesApp(Starlette):
         self._router = Router(models)
         self._owner = owner
         self._observers = observers
+        self.draining = False
+        """Set by whoever ends the server: `/health/ready` then says 503."""
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
         limit = self.settings.max_body_bytes
         responses = ResponseRoutes(self._enter, max_body_bytes=limit)
         conversations = ConversationRoutes(self._enter, max_body_bytes=limit)
         asides = AsideRoutes(self._enter, max_body_bytes=limit)
         sockets = SocketRoutes(self._enter, self.settings)
+        meta = MetaRoutes(self, owner=self._owner_of)
         super().__init__(
             routes=[
                 *responses.routes(),
                 *asides.routes(),
                 *conversations.routes(),
                 *sockets.routes(),
+                *meta.routes(),
             ],
             lifespan=self.lifespan,
             exception_handlers={
@@ -88,6 +94,24 @@ class ResponsesApp(Starlette):
     def models(self) -> list[str]:
         """The public names that requests may ask for."""
         return self._router.names
+
+    def openapi(self, *, prefix: str = "") -> dict[str, Any]:
+        """The OpenAPI 3.1 document; also served as `/openapi.json`. `prefix` goes before its paths.
+
+        FastAPI's own document leaves out what is mounted. To have both on one page:
+
+            def openapi() -> dict[str, Any]:
+                ours, theirs = FastAPI.openapi(app), responses.openapi(prefix="/v1")
+                for group, named in theirs["components"].items():
+                    ours.setdefault("components", {}).setdefault(group, {}).update(named)
+                ours["paths"].update(theirs["paths"])
+                return ours
+
+            app.openapi = openapi
+        """
+        from responses_mw.openapi import document  # only documents need it
+
+        return document(prefix=prefix)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Any = None) -> AsyncIterator[None]:
@@ -122,7 +146,7 @@ class ResponsesApp(Starlette):
 
     async def _enter(self, connection: HTTPConnection) -> tuple[Service, str]:
         owner = await self._owner_of(connection)
-        return Service(await self.open()), owner
+        return Service(await kept(self.open())), owner
 
     async def _owner_of(self, connection: HTTPConnection) -> str:
         if self._owner is None:

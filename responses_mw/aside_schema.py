@@ -11,22 +11,22 @@ from responses_mw.errors import InvalidRequest
 from responses_mw.json_body import decoded
 from responses_mw.schema import CreateRequest
 
-_COUNTED = frozenset({
+COUNTED = frozenset({
     "model", "input", "previous_response_id", "conversation", "instructions", "tools",
     "tool_choice", "text", "reasoning", "truncation", "parallel_tool_calls", "personality",
 })  # fmt: skip
-_COMPACTED = frozenset({
+COMPACTED = frozenset({
     "model", "input", "previous_response_id", "instructions", "prompt_cache_key",
     "prompt_cache_options", "prompt_cache_retention", "service_tier",
 })  # fmt: skip
 NO_MODEL = "-"
-_MAX_PERSONALITY = 64
+MAX_PERSONALITY = 64
 
 
 def count_request(body: bytes) -> CreateRequest:
     """All may be left out; without a model it is NO_MODEL. `personality` is checked, and no more:
     no upstream knows it. Raises InvalidRequest."""
-    given = _given(body, _COUNTED)
+    given = _given(body, COUNTED)
     try:
         _check_personality(given.pop("personality", ""))
     except Wrong as wrong:
@@ -36,7 +36,7 @@ def count_request(body: bytes) -> CreateRequest:
 
 def compact_request(body: bytes) -> CreateRequest:
     """Raises InvalidRequest."""
-    given = _given(body, _COMPACTED)
+    given = _given(body, COMPACTED)
     if "previous_response_id" in given:
         given.setdefault("input", [])
     return CreateRequest.of(given)
@@ -60,5 +60,5 @@ def _given(body: bytes, known: frozenset[str]) -> dict[str, Any]:
 def _check_personality(value: Any) -> None:
     if type(value) is not str:
         raise wrong_type("personality", value, "a string")
-    if len(value) > _MAX_PERSONALITY:
-        raise Wrong("personality", f"must have at most {_MAX_PERSONALITY} characters")
+    if len(value) > MAX_PERSONALITY:
+        raise Wrong("personality", f"must have at most {MAX_PERSONALITY} characters")

@@ -16,6 +16,7 @@ from responses_mw.checks import MAX_TEXT, Shape, Wrong
 from responses_mw.errors import InvalidRequest
 from responses_mw.items import Item, check_items
 from responses_mw.json_body import decoded
+from responses_mw.json_schema import said_as
 from responses_mw.parts import OTHERS as MESSAGE_PARTS
 from responses_mw.parts import SHAPES as PARTS
 from responses_mw.tool_schema import check_choice, check_tools, with_mode
@@ -188,7 +189,7 @@ class CreateRequest(RequestBody):
             raise Wrong("conversation", "needs store: true, for its turns are kept in it")
         _at("tools", check_tools, self.tools)
         _at("tool_choice", lambda choice: check_choice(choice, self.tools), self.tool_choice)
-        _at("text.format", lambda format: checks.check_typed(format, _FORMATS), self.text.format)
+        _at("text.format", lambda format: checks.check_typed(format, FORMATS), self.text.format)
         checks.not_too_deep(self.tools, "tools")
         checks.not_too_deep(self.tool_choice, "tool_choice")
         checks.not_too_deep(self.text.format, "text.format")
@@ -266,15 +267,16 @@ def turn_from(request: CreateRequest, spans: Sequence[Span], model: str) -> Turn
 
 # --- what the model leaves out
 
-_FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+_FORMAT_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 
 
+@said_as({"pattern": _FORMAT_NAME.pattern})
 def _format_name(value: Any, at: str) -> None:
-    if _FORMAT_NAME.match(value) is None:
+    if _FORMAT_NAME.fullmatch(value) is None:
         raise Wrong(at, "must be 1 to 64 letters, digits, underscores or hyphens")
 
 
-_FORMATS: Mapping[str, Shape] = {
+FORMATS: Mapping[str, Shape] = {
     "text": Shape(),
     "json_object": Shape(),
     "json_schema": Shape(

@@ -26,7 +26,7 @@ from responses_mw.json_schema import given, refer, said_as
 Tool = Mapping[str, Any]
 
 _FUNCTION_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
-_MODES = ("none", "auto", "required")
+MODES = ("none", "auto", "required")
 
 
 @said_as({"pattern": _FUNCTION_NAME.pattern})
@@ -102,7 +102,7 @@ SHAPES: Mapping[str, Shape] = {
     "programmatic_tool_calling": _PLAIN,
 }
 
-_ONE_TOOL: Mapping[str, Shape] = {
+ONE_TOOL: Mapping[str, Shape] = {
     "function": Shape([Field("name", str, required=True)]),
     "custom": Shape([Field("name", str, required=True)]),
     "mcp": Shape([Field("server_label", str, required=True), Field("name", str)]),
@@ -120,7 +120,7 @@ def check_tools(tools: Any) -> None:
 def check_choice(choice: Any, tools: Sequence[Tool]) -> None:
     """Of checked tools. Whatever is forced or allowed must be among them."""
     if type(choice) is str:
-        one_of(*_MODES)(choice, "")
+        one_of(*MODES)(choice, "")
         if choice == "required" and not tools:
             raise Wrong("", "is 'required', but 'tools' is empty; send the tools, or 'auto'")
     elif type(choice) is not dict:
@@ -133,8 +133,8 @@ def check_choice(choice: Any, tools: Sequence[Tool]) -> None:
 
 def _check_allowed(choice: Mapping[str, Any], tools: Sequence[Tool]) -> None:
     mode, allowed = choice.get("mode"), choice.get("tools")
-    if mode is not None and mode not in _MODES:
-        raise not_among("mode", mode, _MODES)
+    if mode is not None and mode not in MODES:
+        raise not_among("mode", mode, MODES)
     if allowed is None:
         raise missing("tools")
     if type(allowed) is not list:
@@ -144,7 +144,7 @@ def _check_allowed(choice: Mapping[str, Any], tools: Sequence[Tool]) -> None:
 
 
 def _check_named(choice: Any, tools: Sequence[Tool], *, what: str) -> None:
-    check_typed(choice, _ONE_TOOL)
+    check_typed(choice, ONE_TOOL)
     if not any(_is_meant(choice, tool) for tool in _all(tools)):
         name = choice.get("name") or choice.get("server_label")
         named = "" if name is None else f" {show(name)}"

@@ -27,8 +27,11 @@ class Draining(ResponsesError):
 
 
 class Drain:
-    def __init__(self, app: ASGIApp, *, patience_s: float) -> None:
+    """`begun` is called once, when it begins to drain."""
+
+    def __init__(self, app: ASGIApp, *, patience_s: float, begun: Callable[[], None]) -> None:
         self._app = app
+        self._begun = begun
         self._patience_s = patience_s
         self._running = 0
         self._idle = asyncio.Event()
@@ -71,6 +74,7 @@ class Drain:
                 _hand_on(handler, number, frame)
             else:
                 self.draining = True
+                self._begun()
                 loop.call_soon_threadsafe(lambda: tasks.add(loop.create_task(end(handler, number))))
 
         async def end(handler: Callable[[int, FrameType | None], Any], number: int) -> None:

@@ -1,0 +1,80 @@
+"""The routes about the application itself: its models, its health, its own description.
+
+Who may ask for a response may ask for the models; health and description are open to whoever
+reaches the application.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from responses_mw.errors import NotFound
+from responses_mw.http import json_response
+from stores.base import SessionStore, StoreError
+
+
+class Application(Protocol):
+    store: SessionStore
+    draining: bool
+
+    @property
+    def models(self) -> list[str]: ...
+
+    async def open(self) -> Any: ...
+
+
+class MetaRoutes:
+    """`owner` raises Unauthorized for a stranger."""
+
+    def __init__(
+        self, app: Application, *, owner: Callable[[HTTPConnection], Awaitable[str]]
+    ) -> None:
+        self._app = app
+        self._owner = owner
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/models", self.models, methods=["GET"]),
+            Route("/models/{name:path}", self.model, methods=["GET"]),
+            Route("/health/live", self.live, methods=["GET"]),
+            Route("/health/ready", self.ready, methods=["GET"]),
+            Route("/openapi.json", self.openapi, methods=["GET"]),
+        ]
+
+    async def models(self, request: Request) -> Response:
+        await self._owner(request)
+        return json_response({"object": "list", "data": [_model(m) for m in self._app.models]})
+
+    async def model(self, request: Request) -> Response:
+        await self._owner(request)
+        name = request.path_params["name"]
+        if name not in self._app.models:
+            raise NotFound(f"The model {name[:100]!r} does not exist.", code="model_not_found")
+        return json_response(_model(name))
+
+    async def live(self, request: Request) -> Response:
+        return json_response({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """503 while the store does not answer, and once the server was told to end."""
+        if self._app.draining:
+            return json_response({"status": "draining"}, status=503)
+        try:
+            await self._app.open()
+            # Any answer will do; no response has this id.
+            await self._app.store.get("ready", owner="ready")
+        except StoreError:
+            return json_response({"status": "the store does not answer"}, status=503)
+        return json_response({"status": "ok"})
+
+    async def openapi(self, request: Request) -> Response:
+        from responses_mw.openapi import document  # only documents need it
+
+        return json_response(document(server=request.scope.get("root_path") or "/"))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "responses-mw"}

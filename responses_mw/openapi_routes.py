@@ -1,0 +1,232 @@
+"""What each route is for, takes and may answer: one entry of a table for each.
+
+Whoever adds a route adds its entry; what bodies hold is in `openapi_requests` and
+`openapi_answers`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from responses_mw.included import VALUES as INCLUDE
+from responses_mw.json_schema import JsonSchema
+from responses_mw.openapi_answers import COUNT, FLAG, TEXT, array, one_of
+
+_OWNED = ("401", "500", "503")
+_PROVIDED = ("400", "401", "403", "404", "409", "413", "429", "500", "502", "503", "504", "5XX")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path. `answers` and `body` name components, `links` go from an answer to
+    what can be asked next of it. `open`: nobody is asked who they are."""
+
+    id: str
+    summary: str
+    answers: str
+    errors: Sequence[str] = _OWNED
+    body: str | None = None
+    body_required: bool = True
+    streams: bool = False
+    open: bool = False
+    query: Mapping[str, JsonSchema] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+_INCLUDE: Mapping[str, JsonSchema] = {"include[]": array(one_of(*INCLUDE))}
+_PAGE: Mapping[str, JsonSchema] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    "order": {**one_of("asc", "desc"), "default": "desc"},
+    "after": {**TEXT, "description": "The id of the item before the page."},
+    **_INCLUDE,
+}
+_RESUME: Mapping[str, JsonSchema] = {
+    "stream": {**FLAG, "default": False},
+    "starting_after": {**COUNT, "description": "The sequence_number of the last event heard."},
+    **_INCLUDE,
+}
+_TURN_HEADERS = {
+    "x-request-id": "The request's own id.",
+    "x-responses-mw-deployment": "Which deployment of the model answered.",
+    "x-responses-mw-dropped": "Parameters for which the provider has no field, with commas.",
+}
+_ITS_ID = {"id": "$response.body#/id"}
+_RESPONSE_LINKS = {
+    name: _ITS_ID for name in ("getResponse", "listInputItems", "cancelResponse", "deleteResponse")
+}
+_CONVERSATION_LINKS = {
+    name: _ITS_ID for name in ("getConversation", "updateConversation", "listItems", "addItems")
+}
+_ITEM_LINKS = {
+    name: {"id": "$request.path.id", "item_id": "$response.body#/first_id"}
+    for name in ("getItem", "deleteItem")
+}
+
+OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
+    "/responses": {
+        "POST": Operation(
+            id="createResponse",
+            summary="Ask a model, and keep its answer",
+            body="create",
+            answers="response",
+            streams=True,
+            errors=_PROVIDED,
+            headers=_TURN_HEADERS,
+            links=_RESPONSE_LINKS,
+        )
+    },
+    "/responses/input_tokens": {
+        "POST": Operation(
+            id="countInputTokens",
+            summary="How many tokens an input has",
+            body="count",
+            body_required=False,
+            answers="tokens",
+            errors=_PROVIDED,
+            headers={"x-responses-mw-estimated": "`input_tokens` if the number is an estimate."},
+        )
+    },
+    "/responses/compact": {
+        "POST": Operation(
+            id="compactResponse",
+            summary="A conversation as its user's messages and one sealed item",
+            body="compact",
+            answers="compaction",
+            errors=_PROVIDED,
+        )
+    },
+    "/responses/{id}": {
+        "GET": Operation(
+            id="getResponse",
+            summary="Read a stored response, or hear its events again",
+            answers="response",
+            streams=True,
+            errors=("400", "404", *_OWNED),
+            query=_RESUME,
+        ),
+        "DELETE": Operation(
+            id="deleteResponse",
+            summary="Delete a stored response",
+            answers="deleted_response",
+            errors=("404", *_OWNED),
+        ),
+    },
+    "/responses/{id}/cancel": {
+        "POST": Operation(
+            id="cancelResponse",
+            summary="Stop a response that is generated in the background",
+            answers="response",
+            errors=("400", "404", *_OWNED),
+        )
+    },
+    "/responses/{id}/input_items": {
+        "GET": Operation(
+            id="listInputItems",
+            summary="The input of a stored response",
+            answers="list",
+            errors=("400", "404", *_OWNED),
+            query=_PAGE,
+        )
+    },
+    "/conversations": {
+        "POST": Operation(
+            id="createConversation",
+            summary="Begin a conversation",
+            body="new_conversation",
+            body_required=False,
+            answers="conversation",
+            errors=("400", "413", *_OWNED),
+            links=_CONVERSATION_LINKS,
+        )
+    },
+    "/conversations/{id}": {
+        "GET": Operation(
+            id="getConversation",
+            summary="Read a conversation",
+            answers="conversation",
+            errors=("404", *_OWNED),
+        ),
+        "POST": Operation(
+            id="updateConversation",
+            summary="Change a conversation's metadata",
+            body="conversation_update",
+            answers="conversation",
+            errors=("400", "404", "413", *_OWNED),
+        ),
+        "DELETE": Operation(
+            id="deleteConversation",
+            summary="Delete a conversation; its responses stay",
+            answers="deleted_conversation",
+            errors=("404", *_OWNED),
+        ),
+    },
+    "/conversations/{id}/items": {
+        "GET": Operation(
+            id="listItems",
+            summary="The items of a conversation",
+            answers="list",
+            errors=("400", "404", *_OWNED),
+            query=_PAGE,
+            links=_ITEM_LINKS,
+        ),
+        "POST": Operation(
+            id="addItems",
+            summary="Add items to a conversation",
+            body="new_items",
+            answers="list",
+            errors=("400", "404", "413", *_OWNED),
+            query=_INCLUDE,
+            links=_ITEM_LINKS,
+        ),
+    },
+    "/conversations/{id}/items/{item_id}": {
+        "GET": Operation(
+            id="getItem",
+            summary="Read one item of a conversation",
+            answers="item",
+            errors=("400", "404", *_OWNED),
+            query=_INCLUDE,
+        ),
+        "DELETE": Operation(
+            id="deleteItem",
+            summary="Take an item out of a conversation",
+            answers="conversation",
+            errors=("404", *_OWNED),
+        ),
+    },
+    "/models": {
+        "GET": Operation(
+            id="listModels",
+            summary="The models that can be asked",
+            answers="models",
+            errors=("401", "500"),
+        )
+    },
+    "/models/{name}": {
+        "GET": Operation(
+            id="getModel",
+            summary="One model; its name may hold slashes",
+            answers="model",
+            errors=("401", "404", "500"),
+        )
+    },
+    "/health/live": {
+        "GET": Operation(
+            id="live", summary="Whether the process answers", answers="health", errors=(), open=True
+        )
+    },
+    "/health/ready": {
+        "GET": Operation(
+            id="ready",
+            summary="Whether requests should be sent here",
+            answers="health",
+            errors=("503",),
+            open=True,
+        )
+    },
+    "/openapi.json": {
+        "GET": Operation(
+            id="openapi", summary="This document", answers="openapi", errors=(), open=True
+        )
+    },
+}
