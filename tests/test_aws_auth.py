@@ -1,17 +1,14 @@
 """AWS signatures against our own reckoning; regions and keys from where they really come."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import os
 import threading
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
 import pytest
+from aws_signature import reckoned, said, signature
 from upstream import Exchange, upstream
 
 from responses_mw.aws_auth import (
@@ -37,63 +34,7 @@ def _no_credentials_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
 
 
-# --- the signature, reckoned by its published description
-
-
-def signature(
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    secret: str,
-    scope: str,
-    signed: str,
-) -> str:
-    """`scope` is day/region/service/aws4_request; `headers` have lower-case names."""
-    parts = urlsplit(url)
-    query = "&".join(sorted(parts.query.split("&"))) if parts.query else ""
-    names = signed.split(";")
-    canonical = "\n".join(
-        [
-            method,
-            quote(parts.path or "/", safe="/-_.~"),  # encoded once more: what AWS wants
-            query,
-            *(f"{name}:{' '.join(headers[name].split())}" for name in names),
-            "",
-            signed,
-            hashlib.sha256(body).hexdigest(),
-        ]
-    )
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = f"AWS4-HMAC-SHA256\n{headers['x-amz-date']}\n{scope}\n{digest}"
-    key = f"AWS4{secret}".encode()
-    for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-
-
-def said(authorization: str) -> dict[str, str]:
-    algorithm, _, fields = authorization.partition(" ")
-    assert algorithm == "AWS4-HMAC-SHA256"
-    return dict(entry.strip().split("=", 1) for entry in fields.split(","))
-
-
-def reckoned(
-    url: str, sent: Mapping[str, str], added: Mapping[str, str], body: bytes, secret: str
-) -> str:
-    added = {name.lower(): value for name, value in added.items()}
-    fields = said(added["authorization"])
-    headers = {**sent, **added, "host": urlsplit(url).netloc}
-    return signature(
-        "POST",
-        url,
-        headers,
-        body,
-        secret=secret,
-        scope=fields["Credential"].split("/", 1)[1],
-        signed=fields["SignedHeaders"],
-    )
+# --- the signature
 
 
 def test_our_reckoning_gives_the_published_signature() -> None:

@@ -150,7 +150,8 @@ class Conversation:
         """What goes into the result, and what has to stand beside it."""
         parts = [{"type": "input_text", "text": output}] if isinstance(output, str) else output
         blocks = [block for part in parts if (block := self._block(part, "user")) is not None]
-        inside, beside = [], []
+        inside: list[Block] = []
+        beside: list[Block] = []
         for block in blocks:
             kind = next(iter(block))
             known = kind == "text" or kind in self._rules.result_media

@@ -172,6 +172,8 @@ class ConverseDecoder:
                 return TextBlock(self._text_length)
             case "reasoningContent":
                 return ReasoningBlock(self._scope, unsigned=self._unsigned_reasoning)
+            case "toolUse":
+                raise self._broken("the stream continued a call that it had not begun")
             case _:
                 return OtherBlock({})
 
@@ -251,8 +253,9 @@ def _taken_apart(block: Json) -> tuple[Json | None, list[Json]]:
         case {"image": image}:
             start = {key: value for key, value in image.items() if key == "format"}
             return {"image": start}, [{"image": image}]
-        case _:
+        case dict():
             return block, []
+    raise TypeError(f"a content block is {block!r}")
 
 
 def _usage_reported(usage: Mapping[str, Any]) -> UsageReported:

@@ -1,0 +1,497 @@
+"""Converse answers that were never recorded: typed by AWS's service model, framed as AWS frames.
+
+Exceptions inside a stream, pictures, grounded answers and all the ways an answer can be broken.
+"""
+
+import base64
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+import pytest
+from bedrock_cases import ANSWERS as RECORDED
+from bedrock_cases import converse, deltas_of, recorded_deltas, turn_of
+from bedrock_stream import BEGIN, METADATA, delta, end, start, stop, stream
+from bedrock_turns import NOVA, NOVA_2
+from cases import Recording
+
+from responses_mw.adapters.bedrock import BedrockConverse
+from responses_mw.deltas import (
+    AnnotationAdded,
+    Delta,
+    ItemFinished,
+    NativeTurn,
+    OutputItem,
+    ReasoningDelta,
+    Stopped,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UpstreamInfo,
+    UsageReported,
+)
+from responses_mw.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused
+from responses_mw.sse import ServerSentEvent
+from responses_mw.testing import check_event_order, play_recording
+from responses_mw.turn import Turn
+
+ADAPTER = BedrockConverse()
+CLAUDE = Turn(model="us.anthropic.claude-sonnet-4-5-20250929-v1:0", spans=(), stream=True)
+SCOPE = "bedrock:claude-sonnet-4-5"
+USAGE = UsageReported(3, 2)
+
+
+def heard(*events: tuple[str, Any], turn: Turn = CLAUDE) -> list[Delta]:
+    return deltas_of(ADAPTER, stream(*events), streamed=True, turn=turn)
+
+
+def said(*content: dict[str, Any], turn: Turn = CLAUDE, reason: str = "end_turn") -> list[Delta]:
+    answer = {
+        "output": {"message": {"role": "assistant", "content": list(content)}},
+        "stopReason": reason,
+        **METADATA[1],
+    }
+    return deltas_of(ADAPTER, orjson.dumps(answer), streamed=False, turn=turn)
+
+
+# --- whole and streamed are the same
+
+
+def merged(deltas: Iterable[Delta]) -> list[Any]:
+    """What the deltas come to: pieces joined, arguments as values."""
+    found: list[Any] = []
+    for one in deltas:
+        match one, found[-1] if found else None:
+            case TextDelta(text), ["text", before]:
+                found[-1] = ["text", before + text]
+            case TextDelta(text), _:
+                found.append(["text", text])
+            case ReasoningDelta(text), ["reasoning", before]:
+                found[-1] = ["reasoning", before + text]
+            case ReasoningDelta(text), _:
+                found.append(["reasoning", text])
+            case ToolCallDelta(_, text), ["arguments", before]:
+                found[-1] = ["arguments", before + text]
+            case ToolCallDelta(_, text), _:
+                found.append(["arguments", text])
+            case _:
+                found.append(one)
+    return [["arguments", json.loads(e[1])] if _is_arguments(e) else e for e in found]
+
+
+def _is_arguments(entry: Any) -> bool:
+    return isinstance(entry, list) and entry[0] == "arguments"
+
+
+def streamed_from(answer: dict[str, Any], size: int = 5) -> bytes:
+    """The stream that such an answer is told in, by AWS's service model; in pieces of `size`."""
+    events = [BEGIN]
+    for n, block in enumerate(answer["output"]["message"]["content"]):
+        events += [*pieces(n, block, size), stop(n)]
+    events.append(("messageStop", {"stopReason": answer["stopReason"]}))
+    rest = {k: v for k, v in answer.items() if k not in ("output", "stopReason")}
+    return stream(*events, ("metadata", rest))
+
+
+def pieces(n: int, block: dict[str, Any], size: int) -> list[tuple[str, Any]]:
+    match block:
+        case {"text": text}:
+            return [delta(n, text=piece) for piece in cut(text, size)]
+        case {"citationsContent": {"content": content, "citations": citations}}:
+            cited = [delta(n, citation=citation) for citation in citations]
+            return [*cited, *(delta(n, text=p) for c in content for p in cut(c["text"], size))]
+        case {"reasoningContent": {"reasoningText": thought}}:
+            texts = [delta(n, reasoningContent={"text": p}) for p in cut(thought["text"], size)]
+            return [*texts, delta(n, reasoningContent={"signature": thought["signature"]})]
+        case {"reasoningContent": redacted}:
+            return [delta(n, reasoningContent=redacted)]
+        case {"toolUse": use}:
+            opening = start(n, toolUse={k: v for k, v in use.items() if k != "input"})
+            arguments = json.dumps(use["input"])
+            return [opening, *(delta(n, toolUse={"input": p}) for p in cut(arguments, size))]
+        case {"toolResult": result}:
+            opening = start(n, toolResult={k: v for k, v in result.items() if k != "content"})
+            return [opening, delta(n, toolResult=result["content"])]
+    raise AssertionError(block)
+
+
+def cut(text: str, size: int) -> list[str]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+WHOLE = [r for r in converse(RECORDED) if not r.streamed]
+
+
+@pytest.mark.parametrize("recording", WHOLE, ids=str)
+def test_a_whole_answer_is_the_same_when_it_is_streamed(recording: Recording) -> None:
+    body = streamed_from(json.loads(recording.body))
+    streamed = deltas_of(ADAPTER, body, streamed=True, turn=turn_of(recording))
+    assert merged(streamed) == merged(recorded_deltas(recording))
+
+
+# --- text, citations, reasoning
+
+
+def test_text_blocks_in_a_row_are_one_part_and_their_citations_mark_their_place() -> None:
+    citation = {"title": "Ruby", "location": {"web": {"url": "https://ruby-lang.org"}}}
+    document = {"title": "facts", "location": {"documentChar": {"documentIndex": 0}}}
+    cited = {
+        "citationsContent": {"content": [{"text": "Ruby."}], "citations": [citation, document]}
+    }
+    found = said({"text": "It is "}, cited, {"text": " So."}, turn=Turn(model=NOVA, spans=()))
+    assert found == [
+        TextDelta("It is "),
+        TextDelta("Ruby."),
+        AnnotationAdded(
+            {
+                "type": "url_citation",
+                "start_index": 6,
+                "end_index": 11,
+                "url": "https://ruby-lang.org",
+                "title": "Ruby",
+            }
+        ),
+        TextDelta(" So."),
+        USAGE,
+        NativeTurn("bedrock:amazon.nova-pro-v1:0", [{"text": "It is "}, cited, {"text": " So."}]),
+        Stopped(),
+    ]
+
+
+def test_a_pair_of_surrogates_split_over_two_deltas_is_joined_and_a_lone_half_replaced() -> None:
+    decoder = ADAPTER.decoder(CLAUDE)
+    found: list[Delta] = []
+    for half in (r"\ud83d", r"\ude00", r"\ud83d"):
+        payload = b'{"contentBlockIndex": 0, "delta": {"text": "%s"}}' % half.encode()
+        found += decoder.feed(ServerSentEvent("contentBlockDelta", payload))
+    found += decoder.feed(ServerSentEvent("contentBlockStop", b'{"contentBlockIndex": 0}'))
+    assert found == [TextDelta("\U0001f600"), TextDelta("\ufffd")]
+
+
+def test_unsigned_reasoning_is_shown_and_not_given_back() -> None:
+    thought = {"reasoningContent": {"reasoningText": {"text": "Hm."}}}
+    assert said(thought, {"text": "So."}) == [
+        ReasoningDelta(""),
+        ReasoningDelta("Hm."),
+        ItemFinished(),
+        TextDelta("So."),
+        USAGE,
+        Stopped(),
+    ]
+
+
+def test_unsigned_reasoning_is_given_back_to_deepseek_r1() -> None:
+    thought = {"reasoningContent": {"reasoningText": {"text": "Hm."}}}
+    turn = Turn(model="us.deepseek.r1-v1:0", spans=())
+    (native,) = [d for d in said(thought, {"text": "So."}, turn=turn) if isinstance(d, NativeTurn)]
+    assert native == NativeTurn("bedrock:deepseek.r1-v1:0", [thought, {"text": "So."}])
+
+
+def test_redacted_reasoning_in_pieces_is_joined_by_its_bytes() -> None:
+    one, two = (base64.b64encode(part).decode() for part in (b"half", b"way"))
+    found = heard(
+        BEGIN,
+        delta(0, reasoningContent={"redactedContent": one}),
+        delta(0, reasoningContent={"redactedContent": two}),
+        stop(0),
+        end(),
+        METADATA,
+    )
+    whole = {"reasoningContent": {"redactedContent": base64.b64encode(b"halfway").decode()}}
+    assert ItemFinished(native=NativeTurn(SCOPE, [whole])) in found
+
+
+def test_reasoning_and_text_under_one_index_are_two_blocks() -> None:
+    found = heard(
+        BEGIN,
+        delta(0, reasoningContent={"text": "Hm."}),
+        delta(0, text="So."),
+        stop(0),
+        end(),
+        METADATA,
+    )
+    assert found[:4] == [
+        ReasoningDelta(""),
+        ReasoningDelta("Hm."),
+        ItemFinished(),
+        TextDelta("So."),
+    ]
+
+
+# --- calls
+
+
+def test_parallel_calls_keep_their_arguments_apart() -> None:
+    found = heard(
+        BEGIN,
+        start(0, toolUse={"toolUseId": "a", "name": "x"}),
+        delta(0, toolUse={"input": '{"n":'}),
+        start(1, toolUse={"toolUseId": "b", "name": "y"}),
+        delta(1, toolUse={"input": "{}"}),
+        delta(0, toolUse={"input": "1}"}),
+        stop(0),
+        stop(1),
+        end("tool_use"),
+        METADATA,
+    )
+    assert found == [
+        ToolCallStarted(0, "x", "a"),
+        ToolCallDelta(0, '{"n":'),
+        ToolCallStarted(1, "y", "b"),
+        ToolCallDelta(1, "{}"),
+        ToolCallDelta(0, "1}"),
+        ItemFinished(0),
+        ItemFinished(1),
+        USAGE,
+        Stopped(),
+    ]
+
+
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    found = heard(
+        BEGIN, start(0, toolUse={"toolUseId": "a", "name": "x"}), stop(0), end(), METADATA
+    )
+    assert found[1] == ToolCallDelta(0, "{}")
+
+
+def test_a_call_that_was_cut_off_is_not_given_back() -> None:
+    thought = {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "s"}}}
+    use = {"toolUse": {"toolUseId": "a", "name": "x", "input": {}}}
+    found = said(thought, {"text": "So."}, use, reason="max_tokens")
+    assert NativeTurn(SCOPE, [thought, {"text": "So."}]) in found
+    assert found[-1] == Stopped("max_output_tokens")
+
+
+def test_the_answer_tool_is_the_text() -> None:
+    wanted = {"type": "json_schema", "name": "person", "schema": {"type": "object"}}
+    turn = Turn(model=NOVA, spans=(), text_format=wanted)
+    use = {"toolUse": {"toolUseId": "a", "name": "person", "input": {"name": "Ada"}}}
+    assert said(use, turn=turn, reason="tool_use") == [
+        TextDelta('{"name":"Ada"}'),
+        USAGE,
+        Stopped(),
+    ]
+
+
+# --- what AWS runs or makes
+
+
+def test_grounding_is_shown_as_a_search() -> None:
+    call = {"toolUseId": "t", "name": "nova_grounding", "type": "server_tool_use"}
+    found = said(
+        {"text": "Let me see."},
+        {"toolUse": {**call, "input": {"query": "ruby"}}},
+        {"toolResult": {"toolUseId": "t", "status": "error", "content": []}},
+        {"text": "Nothing."},
+        turn=Turn(model=NOVA_2, spans=()),
+    )
+    search = {
+        "type": "web_search_call",
+        "status": "failed",
+        "action": {"type": "search", "query": "ruby"},
+    }
+    assert found[:4] == [
+        TextDelta("Let me see."),
+        ItemFinished(),
+        OutputItem(search),
+        TextDelta("Nothing."),
+    ]
+    assert isinstance(found[-2], NativeTurn)
+
+
+def test_hosted_tools_that_are_new_are_kept_in_the_native_turn_only() -> None:
+    call = {"toolUseId": "t", "name": "nova_new", "type": "server_tool_use", "input": {}}
+    result = {"toolUseId": "t", "content": [{"text": "?"}]}
+    stray = {"toolUseId": "u", "content": []}
+    content = [{"toolUse": call}, {"toolResult": result}, {"toolResult": stray}]
+    found = said(*content)
+    assert found == [USAGE, NativeTurn(SCOPE, content), Stopped()]
+
+
+def test_pictures_are_shown_as_generated() -> None:
+    found = heard(
+        BEGIN,
+        start(0, image={"format": "png"}),
+        delta(0, image={"source": {"bytes": "AAAA"}}),
+        stop(0),
+        start(1, image={"format": "png"}),
+        delta(1, image={"error": {"message": "no"}}),
+        stop(1),
+        end(),
+        METADATA,
+    )
+    items = [one.item for one in found if isinstance(one, OutputItem)]
+    assert items == [
+        {"type": "image_generation_call", "status": "completed", "result": "AAAA"},
+        {"type": "image_generation_call", "status": "failed", "result": None},
+    ]
+    image = {"image": {"format": "png", "source": {"bytes": "AAAA"}}}
+    assert NativeTurn(SCOPE, [image]) in found
+
+
+def test_a_block_of_a_new_kind_is_kept_if_it_came_whole() -> None:
+    assert NativeTurn(SCOPE, [{"new": {"a": 1}}]) in said({"new": {"a": 1}})
+    found = heard(BEGIN, delta(0, new={"a": 1}), stop(0), ("newEvent", {}), end(), METADATA)
+    assert found == [USAGE, Stopped()]
+
+
+# --- the end
+
+
+@pytest.mark.parametrize(
+    ("reason", "stopped"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("tool_use", "stop"),
+        ("max_tokens", "max_output_tokens"),
+        ("model_context_window_exceeded", "max_output_tokens"),
+        ("guardrail_intervened", "content_filter"),
+        ("content_filtered", "content_filter"),
+        ("new_reason", "stop"),
+    ],
+)
+def test_reasons_to_stop(reason: str, stopped: Any) -> None:
+    assert said({"text": "x"}, reason=reason)[-1] == Stopped(stopped)
+    assert heard(BEGIN, delta(0, text="x"), stop(0), end(reason), METADATA)[-1] == Stopped(stopped)
+
+
+@pytest.mark.parametrize("reason", ["malformed_model_output", "malformed_tool_use"])
+def test_output_that_bedrock_could_not_read_is_a_failure_with_its_usage(reason: str) -> None:
+    body = stream(BEGIN, delta(0, text="x"), stop(0), end(reason), METADATA)
+    events = play_recording(ADAPTER, body, turn=CLAUDE)
+    check_event_order(events)
+    response = events[-1]["response"]
+    assert response["status"] == "failed"
+    assert response["error"]["code"] == "server_error"
+    assert response["usage"]["input_tokens"] == 3
+    with pytest.raises(UpstreamRefused, match=reason):
+        said({"text": "x"}, reason=reason)
+
+
+def test_an_answer_without_metadata_is_whole_and_ends_once() -> None:
+    assert heard(BEGIN, delta(0, text="x"), end()) == [TextDelta("x"), Stopped()]
+    assert heard(BEGIN, delta(0, text="x"), end(), METADATA, METADATA)[-2:] == [USAGE, Stopped()]
+
+
+def test_tier_and_routed_model_are_reported() -> None:
+    routed = {
+        **METADATA[1],
+        "serviceTier": {"type": "reserved"},
+        "trace": {"promptRouter": {"invokedModelId": "arn:aws:bedrock:x::foundation-model/a.b"}},
+    }
+    found = heard(BEGIN, end(), ("metadata", routed))
+    assert found[0] == UpstreamInfo(
+        model="arn:aws:bedrock:x::foundation-model/a.b", service_tier="scale"
+    )
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code", "retryable"),
+    [
+        ("throttlingException", 429, "rate_limit_exceeded", True),
+        ("modelStreamErrorException", 502, "server_error", True),
+        ("modelTimeoutException", 504, "server_error", True),
+        ("validationException", 400, None, False),
+        ("serviceUnavailableException", 503, "server_error", True),
+        ("internalServerException", 500, "server_error", True),
+        ("newException", 500, "server_error", True),
+    ],
+)
+def test_exceptions_inside_a_stream(
+    name: str, status: int, code: str | None, retryable: bool
+) -> None:
+    body = stream(BEGIN, delta(0, text="So"), (name, {"message": "it broke"}))
+    with pytest.raises(UpstreamRefused, match="it broke") as caught:
+        deltas_of(ADAPTER, body, streamed=True)
+    error = caught.value
+    assert (error.status, error.code, error.retryable) == (status, code, retryable)
+
+    events = play_recording(ADAPTER, body, turn=CLAUDE)
+    check_event_order(events)
+    assert events[-1]["type"] == "response.failed"
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "So"
+
+
+@pytest.mark.parametrize(
+    ("status", "type", "message", "expected"),
+    [
+        (429, "ThrottlingException:http://x", "Too many tokens, please wait", (429, None)),
+        (400, "ServiceQuotaExceededException", "quota", (429, None)),
+        (429, "com.amazon.coral#ModelNotReadyException:", "not ready", (429, None)),
+        (408, "ModelTimeoutException", "timed out", (504, "server_error")),
+        (424, "ModelErrorException", "The model said no", (502, "server_error")),
+        (403, "AccessDeniedException", "You may not", (403, "permission_denied")),
+        (403, "ExpiredTokenException", "expired", (403, "permission_denied")),
+        (404, "ResourceNotFoundException", "no such profile", (404, "model_not_found")),
+        (503, "ServiceUnavailableException", "down", (503, "server_error")),
+        (
+            400,
+            "ValidationException",
+            "Input is too long for requested model.",
+            (400, "context_length_exceeded"),
+        ),
+        (
+            400,
+            "ValidationException",
+            "The model returned the following errors: Input Tokens Exceeded: Number of input "
+            "tokens exceeds maximum length.",
+            (400, "context_length_exceeded"),
+        ),
+    ],
+)
+def test_http_errors(status: int, type: str, message: str, expected: tuple[int, Any]) -> None:
+    headers = {"x-amzn-errortype": type, "retry-after": "3"}
+    error = ADAPTER.error(status, headers, orjson.dumps({"message": message}))
+    assert isinstance(error, UpstreamRefused)
+    code = expected[1] or ("rate_limit_exceeded" if expected[0] == 429 else None)
+    assert (error.status, error.code, error.retry_after) == (expected[0], code, 3)
+    assert error.message == message
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [],
+        [BEGIN, delta(0, text="x")],
+        [BEGIN, ("contentBlockDelta", {"delta": {"text": "x"}})],
+        [BEGIN, delta(0, text=5)],
+        [BEGIN, ("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": {}}})],
+        [BEGIN, delta(0, toolUse={"input": "{}"}), stop(0), end(), METADATA],
+        [
+            BEGIN,
+            start(0, toolUse={"toolUseId": "a", "name": "x"}),
+            start(0, toolUse={"toolUseId": "b", "name": "y"}),
+        ],
+        [BEGIN, ("messageStop", [])],
+        [BEGIN, end(), ("metadata", {"usage": {}})],
+    ],
+)
+def test_a_broken_stream_is_the_upstreams_mistake(events: list[tuple[str, Any]]) -> None:
+    with pytest.raises(UpstreamProtocolError):
+        heard(*events)
+    played = play_recording(ADAPTER, stream(*events), turn=CLAUDE)
+    check_event_order(played)
+    assert played[-1]["type"] == "response.failed"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"<html>",
+        b'{"output": {"message": {"role": "assistant"}}}',
+        b'{"output": {"message": {"role": "assistant", "content": [5]}}, "stopReason": "x"}',
+        b'{"output": {"message": {"role": "assistant", "content": []}}}',
+    ],
+)
+def test_an_answer_that_is_no_message_is_the_upstreams_mistake(body: bytes) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        deltas_of(ADAPTER, body, streamed=False)
+    assert isinstance(caught.value, UpstreamProtocolError)
