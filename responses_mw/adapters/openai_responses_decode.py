@@ -208,10 +208,10 @@ class ResponsesDecoder:
 
     def _joined(self, key: Key, text: str) -> str:
         """Half of a surrogate pair waits for its other half."""
-        if self._halves:
-            text = self._halves.pop(key, "") + text
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self._halves[key] = without_half(text)
+        if self._halves or (text and "\ud800" <= text[-1] <= "\udbff"):
+            text, half = without_half(self._halves.pop(key, "") + text)
+            if half:
+                self._halves[key] = half
         self._items[key].said += len(text)
         return text
 
@@ -302,7 +302,7 @@ class ResponsesDecoder:
             if step in ("added", "done") or not stem:
                 return []
             return [self._canonical(event, None)]
-        if heard is None and kind.partition(".")[0] != "response":
+        if heard is None and not kind.startswith("response.") and ":" not in kind:
             return []  # pings and the like
         return [self._canonical(event, key_of(event) if heard is not None else None)]
 

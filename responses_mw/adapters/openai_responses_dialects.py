@@ -9,9 +9,7 @@ from types import MappingProxyType
 
 _PLAIN = r"(?:ft:)?(?:gpt-3|gpt-4|gpt-35|chatgpt-4|gpt-5[.\d]*-chat|openai\.gpt-oss)"
 _FUNCTIONS = frozenset({"function"})
-_MESSAGES_AND_CALLS = frozenset(
-    {"message", "reasoning", "function_call", "function_call_output", "item_reference"}
-)
+_MESSAGES_AND_CALLS = frozenset({"message", "reasoning", "function_call", "function_call_output"})
 
 
 @dataclass(frozen=True, slots=True)

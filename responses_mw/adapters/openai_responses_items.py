@@ -21,6 +21,14 @@ _LEFT_OUT = {
 }  # fmt: skip
 """Work of hosted tools: what came of it is in the text that follows."""
 
+_ID_PREFIXES = {
+    "computer_call": "cu_",
+    "local_shell_call": "lsh_",
+    "program": "cm_",
+    "program_output": "cmo_",
+}
+"""OpenAI checks what ids begin with, and wants these to have one."""
+
 _PARTS = ("input_text", "input_image", "input_file")
 _SAID = {
     "message": {"id", "type", "role", "status", "content", "phase"},
@@ -79,9 +87,9 @@ class _Writer:
                 yield from self._message(entry)
             case "reasoning":
                 return  # of another model, or without what would prove it: nobody takes it
-            case "function_call":
+            case "function_call" | "custom_tool_call" if self._knows(entry):
                 yield {key: entry[key] for key in entry if key not in ("id", "status")}
-            case "function_call_output" | "custom_tool_call_output":
+            case "function_call_output" | "custom_tool_call_output" if self._knows(entry):
                 yield {"type": entry["type"], **self._answer(entry), "output": self._output(entry)}
             case other:
                 yield from self._other(other, entry)
@@ -97,6 +105,9 @@ class _Writer:
                         self._theirs[item[key]] = their[key]
         yield from said
 
+    def _knows(self, item: Item) -> bool:
+        return self._dialect.items is None or item["type"] in self._dialect.items
+
     def _answer(self, item: Item) -> dict[str, Any]:
         """Which call is answered, and who made that call."""
         names = ("caller", "namespace", "name")
@@ -104,8 +115,7 @@ class _Writer:
         return {"call_id": self._theirs.get(item["call_id"], item["call_id"]), **kept}
 
     def _other(self, kind: str, item: Item) -> Iterator[Item]:
-        known = self._dialect.items
-        if known is not None and kind not in known:
+        if not self._knows(item):
             if kind not in _LEFT_OUT:
                 raise UnsupportedByProvider(
                     f"{self._dialect.name} cannot take an item of type {kind!r}", param="input"
@@ -115,7 +125,9 @@ class _Writer:
             return
         written = {**item}
         if str(item.get("id")).startswith("item_"):
-            del written["id"]  # OpenAI checks what ids begin with
+            del written["id"]
+            if kind in _ID_PREFIXES:
+                written["id"] = _ID_PREFIXES[kind] + item["id"].removeprefix("item_")
         for key in ("id", "call_id", "approval_request_id"):
             if written.get(key) in self._theirs:
                 written[key] = self._theirs[written[key]]
