@@ -13,8 +13,8 @@ from responses_mw.conversation import said_in
 from responses_mw.errors import InvalidRequest, NotFound
 from responses_mw.ids import input_item_id, new_id
 from responses_mw.items import normalise, type_of
+from responses_mw.preparation import Preparation, kept
 from responses_mw.preparation import conversation_not_found as not_found
-from responses_mw.preparation import kept
 from responses_mw.runtime import Runtime
 from responses_mw.turn import Item
 from responses_mw.waiting import when_free
@@ -27,9 +27,11 @@ class Conversations:
         self._store = runtime.store
         self._settings = runtime.settings
         self._owner = owner
+        self._preparation = Preparation(runtime, owner)
 
     async def create(self, metadata: dict[str, str], items: Sequence[Item]) -> dict[str, Any]:
         """`items` are checked. Answers with the conversation object."""
+        items = await self._preparation.resolved(items, at="items")
         id, created = new_id("conv"), time.time()
         body = {
             "id": id,
@@ -64,7 +66,7 @@ class Conversations:
 
     async def add(self, id: str, items: Sequence[Item]) -> dict[str, Any]:
         """The list of the added items; waits while a turn of the conversation runs."""
-        added = _with_ids(items)
+        added = _with_ids(await self._preparation.resolved(items, at="items"))
         await self._append(id, added)
         return page_body(added, has_more=False)
 

@@ -2,7 +2,7 @@
 refused."""
 
 import dataclasses
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Any, TypeVar
 
 from responses_mw import checks, prompts, references
@@ -79,24 +79,32 @@ class Preparation:
         self, request: CreateRequest, id: str, history: History | None = None
     ) -> list[Item]:
         """The request's own as they are stored for the response `id`, none of them a reference."""
-        items = request.items
-        if references.has_references(items):
+        said: set[str] = set()
+        if references.has_references(request.items):
             if request.conversation_id is not None:
                 history = await self.said_in(request.conversation_id)
             turns = [] if history is None else history.turns
             said = {item["id"] for turn in turns for item in (*turn.input, *turn.output)}
+        return stored_items(await self.resolved(request.items, said), id)
+
+    async def resolved(
+        self, items: Sequence[Item], said: Collection[str] = (), *, at: str = "input"
+    ) -> Sequence[Item]:
+        """Without references, and with no compaction that is not ours. `said` items are left out
+        where they are referred to; `at` is the parameter. Raises InvalidRequest."""
+        if references.has_references(items):
             items = await kept(
-                references.resolve(items, self._runtime.store, owner=self._owner, said=said)
+                references.resolve(items, self._runtime.store, owner=self._owner, said=said, at=at)
             )
         for n, item in enumerate(items):
             if item.get("type") == "compaction" and self._sealer.compacted(item) is None:
                 raise InvalidRequest(
-                    f"The compaction 'input[{n}]' was not made here for this user, or was changed; "
+                    f"The compaction '{at}[{n}]' was not made here for this user, or was changed; "
                     "send the items it stands for.",
-                    param=f"input[{n}]",
+                    param=f"{at}[{n}]",
                     code="invalid_value",
                 )
-        return stored_items(items, id)
+        return items
 
     def turn(self, request: CreateRequest, history: History | None, items: list[Item]) -> Turn:
         """`items` are the request's own, as they are stored."""

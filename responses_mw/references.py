@@ -20,9 +20,15 @@ def has_references(items: Sequence[Item]) -> bool:
 
 
 async def resolve(
-    items: Sequence[Item], store: SessionStore, *, owner: str, said: Collection[str]
+    items: Sequence[Item],
+    store: SessionStore,
+    *,
+    owner: str,
+    said: Collection[str] = (),
+    at: str = "input",
 ) -> list[Item]:
     """`said` are the ids of items that the conversation has before these: they are not said again.
+    `at` is the parameter with the items.
 
     Raises InvalidRequest for what cannot be found, StoreError.
     """
@@ -32,27 +38,33 @@ async def resolve(
         if type_of(item) != "item_reference":
             resolved.append(item)
         elif item["id"] not in said:
-            resolved.append(await _referenced(item["id"], f"input[{n}]", found, store, owner))
-    _check_calls(resolved)
+            one = await _referenced(item["id"], found, store, owner)
+            resolved.append(_present(one, item["id"], at, n))
+    _check_calls(resolved, at)
     return resolved
 
 
+def _present(item: Item | None, id: str, at: str, n: int) -> Item:
+    if item is None:
+        raise InvalidRequest(
+            f"Item with id '{shortened(id, 100)}' not found: '{at}[{n}]' can refer to an item of a "
+            "stored response only. Send the item itself.",
+            param=at,
+        )
+    return item
+
+
 async def _referenced(
-    id: str, place: str, found: dict[str, Mapping[str, Item]], store: SessionStore, owner: str
-) -> Item:
+    id: str, found: dict[str, Mapping[str, Item]], store: SessionStore, owner: str
+) -> Item | None:
     response = response_of_item(id)
-    if response is not None:
-        # The part before its number: outputs and inputs are read by themselves.
-        part = response + ("_i" if id.rpartition("_")[2].startswith("i") else "")
-        if part not in found:
-            found[part] = await _items_of(response, store, owner, inputs=part != response)
-        if id in found[part]:
-            return found[part][id]
-    raise InvalidRequest(
-        f"Item with id '{shortened(id, 100)}' not found: '{place}' can refer to an item of a "
-        "stored response only. Send the item itself.",
-        param="input",
-    )
+    if response is None:
+        return None
+    # The part before its number: outputs and inputs are read by themselves.
+    part = response + ("_i" if id.rpartition("_")[2].startswith("i") else "")
+    if part not in found:
+        found[part] = await _items_of(response, store, owner, inputs=part != response)
+    return found[part].get(id)
 
 
 async def _items_of(
@@ -74,7 +86,7 @@ async def _items_of(
     return {item["id"]: item for item in items}
 
 
-def _check_calls(items: Sequence[Item]) -> None:
+def _check_calls(items: Sequence[Item], at: str) -> None:
     """What was checked of the items that were sent, again for those that they refer to."""
     seen: set[tuple[Any, bool]] = set()
     for item in items:
@@ -83,9 +95,9 @@ def _check_calls(items: Sequence[Item]) -> None:
         call = (item["call_id"], type_of(item).endswith("_output"))
         if call in seen:
             raise InvalidRequest(
-                f"The call_id {shortened(str(call[0]))!r} is used by two items of this input; each "
-                "needs its own.",
-                param="input",
+                f"The call_id {shortened(str(call[0]))!r} is used by two items; each needs its "
+                "own.",
+                param=at,
                 code="invalid_value",
             )
         seen.add(call)
