@@ -3,7 +3,7 @@ another."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from responses_mw.output_items import Event
 
@@ -34,16 +34,17 @@ class Listener:
     def __init__(self, keep_alive_s: float) -> None:
         self._keep_alive_s = keep_alive_s
         self._batches: deque[list[Event]] = deque()
-        self._signal = Signal()
+        self._waiting: asyncio.Future[None] | None = None
+        self._silent = False
         self._ended = False
 
     def tell(self, events: list[Event]) -> None:
         self._batches.append(events)
-        self._signal.send()
+        self._wake()
 
     def end(self) -> None:
         self._ended = True
-        self._signal.send()
+        self._wake()
 
     def leave(self) -> None:
         self._batches.clear()
@@ -51,20 +52,59 @@ class Listener:
 
     async def batches(self) -> AsyncIterator[list[Event] | None]:
         """Events as they come, several at a time; None after each silence of `keep_alive_s`."""
-        while True:
-            if self._batches:
-                events = [event for batch in self._batches for event in batch]
-                self._batches.clear()
-                yield events
-            elif self._ended:
-                return
-            elif not await self._heard():
-                yield None
-
-    async def _heard(self) -> bool:
+        loop = asyncio.get_running_loop()
+        clock = _Silence(loop, self._keep_alive_s, self._fall_silent)
         try:
-            async with asyncio.timeout(self._keep_alive_s):
-                await self._signal.wait()
-        except TimeoutError:
-            return False
-        return True
+            while True:
+                if self._batches:
+                    events = self._batches.popleft()
+                    while self._batches:
+                        events = [*events, *self._batches.popleft()]
+                    yield events
+                    clock.heard()
+                elif self._ended:
+                    return
+                elif self._silent:
+                    self._silent = False
+                    yield None
+                    clock.heard()
+                else:
+                    self._waiting = loop.create_future()
+                    await self._waiting
+        finally:
+            clock.stop()
+
+    def _fall_silent(self) -> None:
+        self._silent = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+class _Silence:
+    """Calls `fallen` when nothing was heard for a while. One timer that looks at the clock when it
+    rings: setting one anew for every event would cost more than the event does."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, fallen: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._fallen = fallen
+        self._heard_at = loop.time()
+        self._timer = loop.call_later(seconds, self._ring)
+
+    def heard(self) -> None:
+        self._heard_at = self._loop.time()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        left = self._heard_at + self._seconds - self._loop.time()
+        if left <= 0:
+            self._fallen()
+            left = self._seconds
+        self._timer = self._loop.call_later(left, self._ring)

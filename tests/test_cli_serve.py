@@ -101,6 +101,13 @@ def test_errors_of_the_framework_come_in_the_envelope(
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
+def test_what_a_proxy_says_of_its_client_is_heeded(guarded: Server) -> None:
+    forwarded = {**BEARER, "X-Forwarded-Proto": "https"}
+    for headers, scheme in ((BEARER, "http"), (forwarded, "https")):
+        answer = httpx.get(f"{guarded.url}/responses/", headers=headers)
+        assert answer.headers["location"].startswith(f"{scheme}://127.0.0.1:")
+
+
 def test_a_conversation_outlives_the_server(tmp_path: Path) -> None:
     options = ("--config", config(tmp_path, echo=ECHO), "--store", "sqlite:///kept.db")
     with serving(*options, folder=tmp_path) as server:

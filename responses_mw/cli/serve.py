@@ -11,12 +11,13 @@ from typing import Any
 
 import uvicorn
 
-from responses_mw.cli.serving import Serving
+from responses_mw.cli.serving import Serving, collect_seldom
 from responses_mw.errors import ConfigurationError
 
 _OPTIONS: dict[str, Any] = {
     "access_log": False,
     "log_level": "warning",
+    "proxy_headers": False,  # standalone.py reads them, where there are any
     # For connections that are left once the answers under way have ended.
     "timeout_graceful_shutdown": 5,
 }
@@ -31,7 +32,9 @@ def serve(serving: Serving, *, host: str, port: int, workers: int) -> None:
         port = listener.getsockname()[1]
         _announce(serving, host, port)
         if workers == 1:
-            uvicorn.Server(uvicorn.Config(serving.standalone(), **_OPTIONS)).run([listener])
+            server = uvicorn.Server(uvicorn.Config(serving.standalone(), **_OPTIONS))
+            collect_seldom()
+            server.run([listener])
             return
         # Workers inherit the socket, and of all else nothing but the environment.
         os.environ.update(serving.environment)

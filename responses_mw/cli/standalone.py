@@ -5,12 +5,15 @@ in `app.py`.
 """
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from responses_mw.app import ResponsesApp
 from responses_mw.cli.drain import Drain
@@ -35,9 +38,16 @@ class Standalone:
         )
         gate = Gate(app, key=key)
         self._drain = Drain(gate, patience_s=responses.settings.drain_s, begun=self._ending)
+        trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+        drain: Any = self._drain  # uvicorn has types of its own for the same three arguments
+        self._forwarded: Any = ProxyHeadersMiddleware(drain, trusted_hosts=trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._drain(scope, receive, send)
+        # Reading addresses costs as much as finding a route does.
+        through_proxy = any(
+            name.startswith(b"x-forwarded-") for name, _ in scope.get("headers", ())
+        )
+        await (self._forwarded if through_proxy else self._drain)(scope, receive, send)
 
     def _ending(self) -> None:
         self._responses.draining = True
