@@ -23,7 +23,12 @@ from responses_mw.schema import CreateRequest
 
 _ANYTHING: JsonSchema = {}
 _NOTHING: JsonSchema = {"type": "null"}
-_NO_TYPE_NEEDED = ("message", "item_reference")
+_MESSAGE_LIKE: JsonSchema = {"anyOf": [{"required": ["role"]}, {"required": ["content"]}]}
+_WITHOUT_TYPE: Mapping[str, JsonSchema] = {
+    "message": _ANYTHING,
+    "item_reference": {"anyOf": [given("type"), {"not": _MESSAGE_LIKE}]},
+}
+"""The items that need no type, and what must then hold so that they are not taken for another."""
 
 
 def request_schemas() -> dict[str, JsonSchema]:
@@ -31,7 +36,7 @@ def request_schemas() -> dict[str, JsonSchema]:
     create = _create()
     return {
         **_table("part", parts.SHAPES),
-        **_table("item", item_tables.SHAPES, type_optional=_NO_TYPE_NEEDED),
+        **_table("item", item_tables.SHAPES, without_type=_WITHOUT_TYPE),
         **_table("tool", tool_schema.SHAPES),
         f"{PREFIX}input_item": _any_of("item", item_tables.SHAPES),
         f"{PREFIX}input_tool": _any_of("tool", tool_schema.SHAPES),
@@ -54,21 +59,26 @@ def component(name: str) -> JsonSchema:
 
 
 def _table(
-    group: str, shapes: Mapping[str, Shape], *, type_optional: Collection[str] = ()
+    group: str, shapes: Mapping[str, Shape], *, without_type: Mapping[str, JsonSchema] = {}
 ) -> dict[str, JsonSchema]:
     return {
-        f"{PREFIX}{group}_{kind}": typed(kind, shape, optional=kind in type_optional)
+        f"{PREFIX}{group}_{kind}": _untyped(kind, shape, without_type[kind])
+        if kind in without_type
+        else typed(kind, shape)
         for kind, shape in shapes.items()
     }
 
 
-def typed(kind: str, shape: Shape, *, optional: bool = False) -> JsonSchema:
-    """Objects whose `type` is this; `optional`: it may be missing."""
-    type_: JsonSchema = {"type": "string", "enum": [kind]}
-    found = shape_schema(shape, type=nullable(type_) if optional else type_)
-    if not optional:
-        found["required"] = ["type", *found.get("required", ())]
-    return found
+def typed(kind: str, shape: Shape) -> JsonSchema:
+    """Objects whose `type` is this."""
+    found = shape_schema(shape, type={"type": "string", "enum": [kind]})
+    return {**found, "required": ["type", *found.get("required", ())]}
+
+
+def _untyped(kind: str, shape: Shape, rule: JsonSchema) -> JsonSchema:
+    """Objects whose `type` is this, or missing."""
+    found = shape_schema(shape, type=nullable({"type": "string", "enum": [kind]}))
+    return {**found, "allOf": [*found.get("allOf", ()), rule]} if rule else found
 
 
 def _any_of(group: str, kinds: Collection[str]) -> JsonSchema:

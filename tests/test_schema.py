@@ -442,39 +442,38 @@ def test_null_means_not_set(name: str) -> None:
     assert ask(**{name: None}) == ask()
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"background": False, "truncation": "disabled", "stream": True},
-        {"stream_options": {"include_obfuscation": True}},
-        {"background_options": {"completion_window": "2h"}},
-        {"temperature": 0, "top_p": 1, "presence_penalty": -2, "frequency_penalty": 2},
-        {"max_output_tokens": 16, "max_tool_calls": 1, "top_logprobs": 20},
-        {"metadata": {f"k{n}": "v" * 512 for n in range(16)}},
-        {"metadata": {"k" * 64: ""}},
-        {"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]},
-        {"prompt_cache_options": {"mode": "explicit", "prewarm": False}},
-        {"reasoning": {"effort": None, "summary": "auto", "context": "auto", "mode": "pro"}},
-        {"text": {"format": None, "verbosity": None}},
-        {"tools": [WEATHER], "tool_choice": "required"},
-        {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "get_weather"}},
-        {
-            "tools": [{"type": "custom", "name": "run"}],
-            "tool_choice": {"type": "custom", "name": "run"},
-        },
-        {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}},
-        {"tools": [{"type": "computer"}], "tool_choice": {"type": "computer_use"}},
-        {
-            "tools": [{"type": "mcp", "server_label": "s", "server_url": "https://x"}],
-            "tool_choice": {"type": "mcp", "server_label": "s", "name": "t"},
-        },
-        {
-            "tools": [{"type": "namespace", "name": "n", "description": "d", "tools": [TIME]}],
-            "tool_choice": {"type": "function", "name": "get_time"},
-        },
-    ],
-    ids=lambda v: str(v)[:50],
-)
+VALID: list[dict[str, Any]] = [
+    {"background": False, "truncation": "disabled", "stream": True},
+    {"stream_options": {"include_obfuscation": True}},
+    {"background_options": {"completion_window": "2h"}},
+    {"temperature": 0, "top_p": 1, "presence_penalty": -2, "frequency_penalty": 2},
+    {"max_output_tokens": 16, "max_tool_calls": 1, "top_logprobs": 20},
+    {"metadata": {f"k{n}": "v" * 512 for n in range(16)}},
+    {"metadata": {"k" * 64: ""}},
+    {"include": ["reasoning.encrypted_content", "message.output_text.logprobs"]},
+    {"prompt_cache_options": {"mode": "explicit", "prewarm": False}},
+    {"reasoning": {"effort": None, "summary": "auto", "context": "auto", "mode": "pro"}},
+    {"text": {"format": None, "verbosity": None}},
+    {"tools": [WEATHER], "tool_choice": "required"},
+    {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "get_weather"}},
+    {
+        "tools": [{"type": "custom", "name": "run"}],
+        "tool_choice": {"type": "custom", "name": "run"},
+    },
+    {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}},
+    {"tools": [{"type": "computer"}], "tool_choice": {"type": "computer_use"}},
+    {
+        "tools": [{"type": "mcp", "server_label": "s", "server_url": "https://x"}],
+        "tool_choice": {"type": "mcp", "server_label": "s", "name": "t"},
+    },
+    {
+        "tools": [{"type": "namespace", "name": "n", "description": "d", "tools": [TIME]}],
+        "tool_choice": {"type": "function", "name": "get_time"},
+    },
+]
+
+
+@pytest.mark.parametrize("parameters", VALID, ids=lambda v: str(v)[:50])
 def test_valid_parameters_are_taken(parameters: dict[str, Any]) -> None:
     writable(ask(**parameters))
 

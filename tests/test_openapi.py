@@ -1,0 +1,312 @@
+"""The OpenAPI document says what the server does: held against the same requests as the checks, and
+against what routes and streams really answer.
+"""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import jsonschema_rs
+import pytest
+import test_items
+import test_schema
+from cases import SHARED, needs_recordings
+from fastapi import FastAPI
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import validate
+from starlette.routing import Route
+
+from responses_mw import ResponsesApp, Settings
+from responses_mw.envelope import _USUAL
+from responses_mw.errors import InvalidRequest
+from responses_mw.json_schema import PREFIX
+from responses_mw.openapi import document
+from responses_mw.openapi_routes import OPERATIONS
+from responses_mw.schema import CreateRequest
+from responses_mw.testing import CheckModel, EchoProvider
+from responses_mw.testing.asgi import InProcessTransport
+
+DOCUMENT = document()
+SCHEMAS = DOCUMENT["components"]["schemas"]
+
+BEYOND_WORDS = (
+    "not among 'tools'",
+    "levels deep",
+    "each needs its own",
+    "must be an integer, not a number",  # 16.0 is an integer to JSON Schema
+)
+"""Of the messages of what JSON Schema cannot refuse."""
+
+
+def validator(name: str) -> jsonschema_rs.Draft202012Validator:
+    components = {"components": {"schemas": SCHEMAS}}
+    return jsonschema_rs.Draft202012Validator(
+        {"$ref": f"#/components/schemas/{PREFIX}{name}", **components}
+    )
+
+
+CREATE = validator("create")
+
+
+def refusal(body: Any) -> InvalidRequest | None:
+    try:
+        CreateRequest.of(body)
+    except InvalidRequest as error:
+        return error
+    return None
+
+
+def check_agreement(body: Any) -> None:
+    """The schema lets pass what the server takes, and nothing that it could have refused."""
+    error = refusal(body)
+    if error is None:
+        assert CREATE.is_valid(body), next(CREATE.iter_errors(body))
+    elif not any(words in error.message for words in BEYOND_WORDS):
+        assert not CREATE.is_valid(body), error.message
+
+
+# --- the document
+
+
+def test_it_is_valid_openapi() -> None:
+    validate(DOCUMENT)
+
+
+def test_it_has_every_route_and_no_other() -> None:
+    app = ResponsesApp(store="memory://", models={"echo": EchoProvider()})
+    served = {
+        (route.path.replace(":path}", "}"), method)
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+
+    assert {(path, method) for path, methods in OPERATIONS.items() for method in methods} == served
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"].rpartition("/")[2]
+        for inner in value.values():
+            yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+def test_every_component_is_used_and_ours_by_name() -> None:
+    assert set(references(DOCUMENT)) == set(SCHEMAS)
+    assert all(name.startswith(PREFIX) for name in SCHEMAS)
+
+
+def test_nothing_but_one_opaque_parameter_is_left_open() -> None:
+    properties = SCHEMAS[f"{PREFIX}create"]["properties"]
+
+    assert set(properties) == set(CreateRequest.model_fields)
+    assert [name for name, found in properties.items() if not found] == ["background_options"]
+
+
+def test_a_document_is_the_callers_own() -> None:
+    ours = document()
+    ours["paths"].clear()
+    ours["components"]["schemas"].clear()
+
+    assert document() == DOCUMENT
+
+
+async def get(app: Any, path: str, root_path: str = "") -> Any:
+    transport = InProcessTransport(app, root_path=root_path)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
+        answer = await http.get(path)
+        assert answer.status_code == 200
+        return answer.json()
+
+
+async def test_it_is_served_with_the_address_of_its_mount() -> None:
+    responses = ResponsesApp(store="memory://", models={"echo": EchoProvider()})
+    host = FastAPI()
+    host.mount("/ai/v1", responses)
+
+    assert await get(host, "/ai/v1/openapi.json") == {**DOCUMENT, "servers": [{"url": "/ai/v1"}]}
+    assert await get(responses, "/openapi.json") == {**DOCUMENT, "servers": [{"url": "/"}]}
+
+
+async def test_a_fastapi_host_can_take_it_into_its_own() -> None:
+    responses = ResponsesApp(store="memory://", models={"echo": EchoProvider()})
+    app = FastAPI()
+
+    @app.get("/own")
+    def own() -> str:
+        return "mine"
+
+    # As the docstring of ResponsesApp.openapi shows it.
+    def openapi() -> dict[str, Any]:
+        ours, theirs = FastAPI.openapi(app), responses.openapi(prefix="/v1")
+        for group, named in theirs["components"].items():
+            ours.setdefault("components", {}).setdefault(group, {}).update(named)
+        ours["paths"].update(theirs["paths"])
+        return ours
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    app.mount("/v1", responses)
+
+    both = await get(app, "/openapi.json")
+
+    validate(both)
+    assert {"/own", "/v1/responses", "/v1/conversations/{id}"} <= set(both["paths"])
+
+
+# --- what requests may hold
+
+
+@pytest.mark.parametrize("parameters", test_schema.VALID, ids=lambda v: str(v)[:50])
+def test_a_valid_parameter_is_described(parameters: dict[str, Any]) -> None:
+    check_agreement({"model": "m", "input": "Hi.", **parameters})
+
+
+@pytest.mark.parametrize("name", sorted(CreateRequest.model_fields))
+def test_null_is_as_good_as_absent(name: str) -> None:
+    check_agreement({"model": "m", "input": "Hi.", name: None})
+
+
+@pytest.mark.parametrize("sample", test_items.SAMPLES, ids=lambda v: str(v)[:50])
+def test_an_item_is_described(sample: dict[str, Any]) -> None:
+    check_agreement({"model": "m", "input": [sample]})
+
+
+@pytest.mark.parametrize("parameters", [w[0] for w in test_schema.WRONG], ids=lambda v: str(v)[:50])
+def test_a_wrong_parameter_is_refused_by_the_document(parameters: dict[str, Any]) -> None:
+    check_agreement({"model": "m", "input": "Hi.", **parameters})
+
+
+@pytest.mark.parametrize("item", [w[0] for w in test_items.WRONG], ids=lambda v: str(v)[:50])
+def test_a_wrong_item_is_refused_by_the_document(item: Any) -> None:
+    check_agreement({"model": "m", "input": [item]})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"input": "Hi."},
+        {"model": "m"},
+        {"model": None, "input": "Hi."},
+        {"prompt": {"id": "p"}},
+        {"prompt": {"id": "p", "variables": {"a": "b", "c": {"type": "input_text", "text": "d"}}}},
+        {"prompt": {"id": "p", "variables": {"a": 1}}},
+        [],
+        "Hi.",
+        None,
+    ],
+    ids=str,
+)
+def test_what_must_be_there_is_said(body: Any) -> None:
+    check_agreement(body)
+
+
+@needs_recordings
+def test_what_real_clients_sent_is_described() -> None:
+    assert SHARED is not None
+    seen = 0
+    for path in sorted((SHARED / "recordings").glob("*/*.request.json")):
+        body = json.loads(path.read_bytes())
+        if isinstance(body, dict) and "input" in body:
+            check_agreement(body)
+            seen += 1
+    assert seen > 80
+
+
+BODIES = [
+    *({"model": "m", "input": "Hi.", **parameters} for parameters in test_schema.VALID),
+    *({"model": "m", "input": [sample]} for sample in test_items.SAMPLES),
+]
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) of a JSON value."""
+    keys = range(len(value)) if isinstance(value, list) else list(value)
+    for key in keys:
+        yield value, key
+        if isinstance(value[key], dict | list):
+            yield from places(value[key])
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(BODIES), st.data())
+def test_the_document_and_the_server_agree_on_any_change(body: Any, data: st.DataObject) -> None:
+    changed = copy.deepcopy(body)
+    container, key = data.draw(st.sampled_from(list(places(changed))))
+    match data.draw(st.sampled_from(["replace", "remove", "add"])):
+        case "remove":
+            del container[key]
+        case "add" if isinstance(container, dict):
+            container[data.draw(st.text(max_size=3))] = data.draw(test_schema.JSON)
+        case _:
+            container[key] = data.draw(test_schema.JSON)
+
+    check_agreement(changed)
+
+
+# --- what answers hold
+
+
+def test_every_key_of_a_response_is_described() -> None:
+    described = SCHEMAS[f"{PREFIX}response"]
+
+    assert set(_USUAL) <= set(described["required"])
+    everything = validator("response")
+    for parameters in test_schema.VALID:
+        request = CreateRequest.of({"model": "m", "input": "Hi.", **parameters})
+        body = test_schema.response_body(request, id="resp_1", created_at=1, model="m")
+        everything.validate(body)
+        assert set(body) <= set(described["properties"])
+
+
+@pytest.mark.parametrize("sample", test_items.SAMPLES, ids=lambda v: str(v)[:50])
+def test_a_listed_item_is_described(sample: dict[str, Any]) -> None:
+    (stored,) = test_schema.stored_items([sample], test_items.RESPONSE)
+
+    validator("item").validate(stored)
+
+
+ASKED: list[dict[str, Any]] = [
+    {},
+    {"text": {"format": {"type": "json_object"}}},
+    {"reasoning": {"effort": "high", "summary": "auto"}},
+    {"include": ["message.output_text.logprobs"], "top_logprobs": 2},
+    {"max_output_tokens": 16},
+    {"tools": [test_schema.WEATHER], "tool_choice": "required"},
+    {"background": True},
+]
+
+
+@pytest.mark.parametrize("raw_reasoning", [None, "openai", "openresponses"])
+async def test_every_event_of_a_stream_is_described(raw_reasoning: Any) -> None:
+    app = ResponsesApp(
+        store="memory://",
+        models={"check": CheckModel(pause=0)},
+        settings=Settings(raw_reasoning=raw_reasoning),
+    )
+    event, told = validator("event"), set()
+    transport = InProcessTransport(app, lifespan=True)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
+        for parameters in ASKED:
+            body = {"model": "check", "input": "Count in Paris.", "stream": True, **parameters}
+            answer = await http.post("/responses", json=body)
+            for line in answer.text.splitlines():
+                if line.startswith("data: {"):
+                    found = json.loads(line.removeprefix("data: "))
+                    event.validate(found)
+                    told.add(found["type"])
+
+    described = {
+        known["properties"]["type"]["enum"][0]
+        for known in SCHEMAS[f"{PREFIX}event"]["anyOf"]
+        if "enum" in known["properties"]["type"]
+    }
+    assert told <= described
+    assert len(told) >= 15
