@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -221,6 +222,12 @@ def test_a_named_identity_comes_before_the_token_of_the_environment(
 ) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "ABSK2")
     assert isinstance(aws_auth(region="us-east-1", identity=KEYS), SigV4)
+
+
+def test_a_missing_extra_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(ConfigurationError, match=r"responses-mw\[bedrock\]"):
+        aws_auth(region="us-east-1")
 
 
 # --- where to

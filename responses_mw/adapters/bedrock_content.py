@@ -221,15 +221,9 @@ class Conversation:
         content = message["content"]
         results = [block for block in content if "toolResult" in block]
         others = [block for block in content if "toolResult" not in block]
-        kinds = _kinds(others)
-        match self._rules.beside_results:
-            case "anything":
-                apart = False
-            case "no_documents":
-                apart = bool(kinds & {"document", "video"})
-            case "nothing":
-                apart = bool(kinds)
-        if message["role"] != "user" or not results or not apart:
+        allowed = self._rules.beside_results
+        together = allowed is None or _kinds(others) <= allowed
+        if message["role"] != "user" or not results or together:
             return [message]
         return [
             _message("user", *results),

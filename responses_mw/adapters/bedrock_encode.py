@@ -107,7 +107,7 @@ class _Request:
         self._leave_out_the_rest()
         body = {key: value for key, value in body.items() if value}
         self._mark_for_cache(body)
-        body.update(turn.extra_body)
+        body = _joined(body, turn.extra_body)
         path = model_path(turn.model, "converse-stream" if turn.stream else "converse")
         headers = {name.lower(): value for name, value in turn.extra_headers.items()}
         return UpstreamRequest(path, body, headers, tuple(self.dropped))
@@ -336,6 +336,16 @@ class _Request:
             return 0
         texts = [n for n, block in enumerate(blocks) if "text" in block]
         return texts[-1] + 1 if texts else 0
+
+
+def _joined(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """One level deep: a model's own fields are all in one object, and some of them are ours."""
+    both = {k: {**body[k], **v} for k, v in extra.items() if _are_objects(body.get(k), v)}
+    return {**body, **extra, **both}
+
+
+def _are_objects(*values: Any) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
 
 
 def _bars_cache(block: Block) -> bool:

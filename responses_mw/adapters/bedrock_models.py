@@ -27,12 +27,13 @@ class FamilyRules:
     API.
 
     `reasoning`: how an effort is said. `unsigned_reasoning`: reasoning is wanted back although
-    nothing signs it. `user_first`: the conversation must begin with the user. `system`: has system
-    prompts. `beside_results`: what may stand in one message with tool results. `result_media`: what
-    a result may hold beside text. `json_results`: results are JSON objects. `choices`: which calls
-    can be demanded. `parallel_switch`: can be told to make one call at a time. `cached`: where
-    cache points may stand. `cache_after_text`: and in messages, behind text only. `long_cache`:
-    knows the ttl of an hour. `hosted_tools`: tools that AWS runs, by the name the client uses.
+    nothing signs it. `user_first`: the conversation must begin with the user. `system`: has
+    system prompts. `beside_results`: what may stand in one message with tool results (None:
+    anything). `result_media`: what a result may hold beside text. `json_results`: results are
+    JSON objects. `choices`: which calls can be demanded. `parallel_switch`: can be told to make
+    one call at a time. `cached`: where cache points may stand. `cache_after_text`: and in
+    messages, behind text only. `long_cache`: knows the ttl of an hour. `hosted_tools`: tools
+    that AWS runs, by the name the client uses.
     """
 
     model: ModelRules = field(default_factory=ModelRules)
@@ -40,7 +41,7 @@ class FamilyRules:
     unsigned_reasoning: bool = False
     user_first: bool = True
     system: bool = True
-    beside_results: Literal["anything", "no_documents", "nothing"] = "anything"
+    beside_results: frozenset[str] | None = None
     result_media: frozenset[str] = frozenset()
     json_results: bool = False
     choices: frozenset[str] = _FORCED
@@ -66,9 +67,9 @@ _NOVA_2 = replace(
     cached=frozenset({"system"}),
     hosted_tools={"code_interpreter": "nova_code_interpreter", "web_search": "nova_grounding"},
 )
-_LLAMA = FamilyRules(model=_UNFORCED, beside_results="nothing", choices=frozenset())
+_LLAMA = FamilyRules(model=_UNFORCED, beside_results=frozenset(), choices=frozenset())
 _MISTRAL = FamilyRules(
-    model=_SCHEMAS, beside_results="nothing", json_results=True, choices=frozenset({"any"})
+    model=_SCHEMAS, beside_results=frozenset(), json_results=True, choices=frozenset({"any"})
 )
 _UNCHOOSING = FamilyRules(model=_UNFORCED, choices=frozenset())
 _STRUCTURED = FamilyRules(model=_SCHEMAS)
@@ -118,7 +119,7 @@ def _claude(name: str) -> FamilyRules:
         model=known,
         reasoning="claude",
         user_first=False,
-        beside_results="no_documents",
+        beside_results=frozenset({"text", "image"}),
         result_media=frozenset({"image", "document"}),
         choices=_FORCED if known.forced_tools else frozenset(),
         parallel_switch=version >= (4, 5),

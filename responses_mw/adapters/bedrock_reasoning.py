@@ -6,7 +6,7 @@ Bedrock has no field of its own for it; each family takes its own through
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 from responses_mw.adapters.anthropic_encode import BUDGETS, LEAST_BUDGET
 from responses_mw.adapters.anthropic_models import ModelRules
@@ -43,11 +43,14 @@ def reasoning(
             return _nova(effort)
         case "effort":
             return _only_effort(turn, leave_out)
-        case "qwen" if effort not in (None, "none"):
-            return Reasoning({"reasoning_config": _QWEN.get(str(effort), "high")})
-        case "none" if effort not in (None, "none"):
-            leave_out("reasoning.effort", f"{turn.model!r} cannot be told how to reason")
-    return Reasoning()
+        case "qwen":
+            return _qwen(effort)
+        case "none":
+            if effort not in (None, "none"):
+                leave_out("reasoning.effort", f"{turn.model!r} cannot be told how to reason")
+            return Reasoning()
+        case other:
+            assert_never(other)
 
 
 def _nova(effort: str | None) -> Reasoning:
@@ -59,6 +62,12 @@ def _nova(effort: str | None) -> Reasoning:
     config = {"type": "enabled", "maxReasoningEffort": level}
     high = level == "high"  # beside it, Nova refuses sampling and any limit of tokens
     return Reasoning({"reasoningConfig": config}, thinks=high, unlimited=high)
+
+
+def _qwen(effort: str | None) -> Reasoning:
+    if effort in (None, "none"):
+        return Reasoning()  # off is the default
+    return Reasoning({"reasoning_config": _QWEN.get(str(effort), "high")})
 
 
 def _only_effort(turn: Turn, leave_out: LeaveOut) -> Reasoning:
@@ -78,9 +87,12 @@ def _claude(
             return _adaptive(turn, rules, leave_out)
         case "budget":
             return _budget(turn, obstacle, max_tokens, leave_out)
-        case "none" if turn.reasoning_effort not in (None, "none"):
-            leave_out("reasoning.effort", f"{turn.model!r} does not think")
-    return Reasoning()
+        case "none":
+            if turn.reasoning_effort not in (None, "none"):
+                leave_out("reasoning.effort", f"{turn.model!r} does not think")
+            return Reasoning()
+        case other:
+            assert_never(other)
 
 
 def _budget(turn: Turn, obstacle: str | None, max_tokens: int, leave_out: LeaveOut) -> Reasoning:

@@ -219,6 +219,19 @@ def test_reasoning_and_text_under_one_index_are_two_blocks() -> None:
     ]
 
 
+def test_a_start_that_says_nothing_is_that_of_text() -> None:
+    found = heard(
+        BEGIN,
+        ("contentBlockStart", {"contentBlockIndex": 0, "start": {}}),
+        delta(0, text="So."),
+        delta(0),
+        stop(0),
+        end(),
+        METADATA,
+    )
+    assert found == [TextDelta("So."), USAGE, Stopped()]
+
+
 # --- calls
 
 
@@ -272,6 +285,11 @@ def test_the_answer_tool_is_the_text() -> None:
         USAGE,
         Stopped(),
     ]
+    thought = {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "s"}}}
+    native = said(thought, use, turn=turn)[-2]
+    assert native == NativeTurn(
+        "bedrock:amazon.nova-pro-v1:0", [thought, {"text": '{"name":"Ada"}'}]
+    )
 
 
 # --- what AWS runs or makes
@@ -327,7 +345,15 @@ def test_pictures_are_shown_as_generated() -> None:
         {"type": "image_generation_call", "status": "failed", "result": None},
     ]
     image = {"image": {"format": "png", "source": {"bytes": "AAAA"}}}
-    assert NativeTurn(SCOPE, [image]) in found
+    native = NativeTurn(SCOPE, [image])
+    assert native in found
+    assert said(image) == [OutputItem(items[0]), USAGE, native, Stopped()]
+
+
+def test_a_turn_that_cannot_be_given_back_as_it_came_is_not_given_back() -> None:
+    thought = {"reasoningContent": {"text": "Hm.", "signature": "s"}}
+    found = heard(BEGIN, delta(0, **thought), stop(0), delta(1, new={}), stop(1), end(), METADATA)
+    assert not [one for one in found if isinstance(one, NativeTurn)]
 
 
 def test_a_block_of_a_new_kind_is_kept_if_it_came_whole() -> None:

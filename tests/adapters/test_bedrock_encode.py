@@ -68,6 +68,13 @@ def test_extra_headers_and_fields_go_along() -> None:
     assert request.body["promptVariables"] == {}
 
 
+def test_extra_fields_join_those_of_the_model() -> None:
+    extra = {"additionalModelRequestFields": {"top_k": 5}, "inferenceConfig": {"topP": 0.5}}
+    said = body(model=NEW_CLAUDE, reasoning_effort="none", extra_body=extra)
+    assert said["additionalModelRequestFields"] == {"thinking": {"type": "disabled"}, "top_k": 5}
+    assert said["inferenceConfig"] == {"topP": 0.5}
+
+
 # --- tools
 
 

@@ -8,6 +8,7 @@ import base64
 import json
 from typing import Any
 
+import orjson
 import pytest
 from bedrock_cases import model_of, recorded_deltas
 from cases import SHARED, Recording, needs_recordings, recorded
@@ -17,6 +18,7 @@ from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.bedrock_invoke import BedrockInvoke
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.deltas import NativeTurn
+from responses_mw.native_refs import pack, unpack
 from responses_mw.turn import Item, Span, Turn
 
 CONVERSE = BedrockConverse(cache=None)
@@ -76,7 +78,7 @@ def part_of(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def answered(first: Recording, turn: Turn) -> Span:
-    """What is stored of the first answer."""
+    """What is stored of the first answer, as it comes back from the store."""
     assembler = ResponseAssembler({"id": "resp_" + "0" * 32, "status": "in_progress"})
     assembler.start()
     native = None
@@ -84,7 +86,11 @@ def answered(first: Recording, turn: Turn) -> Span:
         assembler.feed(delta)
         native = delta if isinstance(delta, NativeTurn) else native
     assembler.finish()
-    return Span(assembler.output, native)
+    if native is None:
+        return Span(assembler.output)
+    kept = orjson.loads(orjson.dumps(pack(native.state, assembler.output)))
+    state = unpack(kept, assembler.output)
+    return Span(assembler.output, NativeTurn(native.scope, state))
 
 
 def asked_items(messages: list[dict[str, Any]]) -> list[Item]:
