@@ -334,6 +334,42 @@ async def test_a_tool_loop_is_compacted_without_losing_its_question_or_its_last_
     assert thought in [span.native for span in provider.turns[3].spans]
 
 
+async def test_a_loop_that_is_compacted_twice_still_has_its_question() -> None:
+    provider = Summariser(calls("call_1"), calls("call_2"), calls("call_3"), "done")
+    previous = None
+    input: Any = "Find it."
+    async with serving(provider) as http:
+        for n in range(1, 5):
+            made = await http.ask(input, previous_response_id=previous, context_management=ABOVE)
+            previous = made["id"]
+            input = [{**output(f"call_{n}"), "output": LONG}]
+    assert len(provider.summaries) == 2
+    assert shown(provider.turns[3])[:2] == ["Find it.", "S2"]
+
+
+async def test_the_native_form_of_the_answer_after_a_compaction_is_replayed() -> None:
+    native = NativeTurn("scope", {"verbatim": LONG})
+    provider = Summariser("one", [TextDelta(LONG), native, Stopped()], "three")
+    async with serving(provider) as http:
+        one = await http.ask(LONG)
+        two = await http.ask("Next.", previous_response_id=one["id"], context_management=ABOVE)
+        await http.ask("Then.", previous_response_id=two["id"])
+    assert [span.native for span in provider.turns[2].spans] == [None, native, None]
+
+
+async def test_the_native_form_of_the_answer_after_a_compaction_is_sealed_for_its_client() -> None:
+    native = NativeTurn("scope", {"verbatim": 1})
+    provider = Summariser([TextDelta("two"), native, Stopped()], "three")
+    async with serving(provider) as http:
+        before = [user(LONG), {"role": "assistant", "content": "ok"}, user("Next.")]
+        include = ["reasoning.encrypted_content"]
+        one = await http.ask(before, store=False, include=include, context_management=ABOVE)
+        types = [item["type"] for item in one["output"]]
+        await http.ask([*before, *one["output"], user("Then.")], store=False)
+    assert types == ["compaction", "message", "reasoning"]
+    assert native in [span.native for span in provider.turns[1].spans]
+
+
 async def test_a_client_that_keeps_state_itself_may_send_everything_back() -> None:
     provider = Summariser("one", "two", "three")
     async with serving(provider) as http:
