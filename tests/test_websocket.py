@@ -177,7 +177,10 @@ async def test_only_the_latest_response_is_remembered(ann: Line) -> None:
     second = await ann.answer(store=False)
     gone = await ann.refusal(previous_response_id=first["id"], store=False)
     assert gone["error"]["code"] == "previous_response_not_found"
-    assert text(await ann.answer(previous_response_id=second["id"], store=False))
+    third = await ann.answer(previous_response_id=second["id"], store=False)
+    await ann.answer(input="stored")
+    gone = await ann.refusal(previous_response_id=third["id"], store=False)
+    assert gone["error"]["code"] == "previous_response_not_found"
 
 
 async def test_another_connection_remembers_nothing(house: House, ann: Line) -> None:

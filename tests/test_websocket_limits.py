@@ -12,6 +12,7 @@ from live import PATIENCE_S, Line, line, live, text
 
 from responses_mw.app import ResponsesApp
 from responses_mw.deltas import Delta, Stopped, TextDelta, UpstreamInfo
+from responses_mw.inbox import Inbox
 from responses_mw.settings import Settings
 from responses_mw.testing import EchoProvider, openai_client
 from responses_mw.turn import Turn
@@ -162,6 +163,13 @@ async def test_a_message_may_be_so_large_and_no_larger(letter: str) -> None:
         (refused,) = await client.turn()
         assert (refused["status"], refused["error"]["code"]) == (413, "request_too_large")
         assert text(await client.answer(input="still here")) == "user: still here"
+
+
+async def test_an_inbox_that_is_closed_hands_out_nothing() -> None:
+    inbox = Inbox(messages=2, size=100)
+    inbox.put(b"waiting")
+    inbox.close()
+    assert await inbox.take() is None
 
 
 # --- time
