@@ -321,12 +321,13 @@ class Generation:
     async def _cancelled(self) -> None:
         if self._error is not None:
             return
-        if not self._begun:
+        if not self._begun and not self.background:
             await self._release()
             self._error = ResponsesError("The response was cancelled before it began.")
             return
-        self._publish(self._assembler.cancel())
         with contextlib.suppress(ResponsesError):
+            await self._begin()
+            self._publish(self._assembler.cancel())
             await self._save()
 
     async def _kept(self, events: list[Event]) -> list[Event]:

@@ -152,6 +152,15 @@ async def test_cancelling_stops_the_upstream_and_keeps_what_was_said(worker: Wor
         assert more.output_text.startswith("user: hi\nassistant: w0 ")
 
 
+async def test_cancelling_at_once_is_cancelled_and_not_gone(worker: Worker) -> None:
+    async with worker.client() as client:
+        for _ in range(10):
+            made = await client.responses.create(model="tick", input="hi", background=True)
+            cancelled = await client.responses.cancel(made.id)
+            assert cancelled.status == "cancelled"
+            assert (await client.responses.retrieve(made.id)) == cancelled
+
+
 async def test_another_worker_cancels_within_a_second(worker: Worker, other: Worker) -> None:
     async with worker.client() as client, other.client() as elsewhere:
         made = await client.responses.create(model="tick", input="hi", background=True)
