@@ -210,8 +210,7 @@ class ResponseAssembler:
         return self._end(events, "failed", error=error.in_response())
 
     def revoke(self, error: ResponsesError) -> Event:
-        """The end was not kept: says `failed` in the place of the terminal event, which nobody
-        saw."""
+        """The end was not kept: says `failed` in place of the terminal event, which nobody saw."""
         self._envelope.update(
             status="failed", error=error.in_response(), completed_at=None, incomplete_details=None
         )
@@ -278,7 +277,7 @@ class ResponseAssembler:
                 f"the model called {delta.name!r}, which tool_choice does not allow; "
                 f"allowed: {', '.join(sorted(self._callable_tools)) or 'no tool at all'}"
             )
-        events = [*self._close_open(), *self._close_finished_calls()]
+        events = [*self._close_open(), *self._close_finished()]
         index = len(self._items)
         self._cuts.add(cuts.CALL, index)
         call_id = delta.call_id
@@ -300,9 +299,8 @@ class ResponseAssembler:
         return [*opened, whole._event("done", whole.item)]
 
     def _pass(self, event: Mapping[str, Any], key: str | int | None) -> list[Event]:
-        opening: list[Event] = []
+        opening = self._close_finished() if event["type"] == ADDED else []
         if event["type"] == ADDED:
-            opening = [*self._close_open(), *self._close_finished_calls()]
             index, item = len(self._items), event["item"]
             id = self._item_id(str(item["type"]), index)
             self._items.append(self._passed.begin(key, item, id, index))
@@ -347,9 +345,10 @@ class ResponseAssembler:
             item.encrypted_content = item.encrypted_content or self._seal(None, [item.snapshot()])
         return item.closed(status)
 
-    def _close_finished_calls(self) -> list[Event]:
+    def _close_finished(self) -> list[Event]:
+        events = self._close_open() if self._open is not None and self._open.finished else []
         done = [key for key, call in self._calls.items() if call.finished]
-        return [event for key in done for event in self._calls.pop(key).closed("completed")]
+        return events + [e for key in done for e in self._calls.pop(key).closed("completed")]
 
     def _close_all(self, *, incomplete: bool = False) -> list[Event]:
         """Only the last item may be incomplete (Open Responses), and only in a response that is."""
@@ -388,8 +387,6 @@ class ResponseAssembler:
 
     def _usage(self) -> dict[str, Any] | None:
         return None if self.usage is None else usage_body(self.usage)
-
-    # --- bookkeeping
 
     def _lifecycle(self, kind: str, status: str) -> Event:
         at = "in_progress" if kind == "in_progress" else status

@@ -74,12 +74,13 @@ def usage_report(usage: Json | None) -> UsageReported | None:
         return None
     read = usage.get("input_tokens_details") or {}
     written = usage.get("output_tokens_details") or {}
+    input_tokens, output_tokens = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
     return UsageReported(
-        input_tokens=usage.get("input_tokens") or 0,
-        output_tokens=usage.get("output_tokens") or 0,
-        cached_tokens=read.get("cached_tokens") or 0,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=min(read.get("cached_tokens") or 0, input_tokens),
         cache_write_tokens=read.get("cache_write_tokens") or 0,
-        reasoning_tokens=written.get("reasoning_tokens") or 0,
+        reasoning_tokens=min(written.get("reasoning_tokens") or 0, output_tokens),
     )
 
 

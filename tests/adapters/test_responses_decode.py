@@ -170,6 +170,45 @@ def test_hosted_tools_pass_as_they_are_without_their_padding() -> None:
     ]
 
 
+def test_a_message_goes_on_while_a_hosted_tool_works() -> None:
+    search = {"type": "web_search_call", "id": "ws_1", "action": {}}
+    body = stream_of(
+        [
+            added(EMPTY),
+            text("a"),
+            added(search, 1),
+            text("b"),
+            done(search, 1),
+            text("c"),
+            done(message("abc")),
+            ended("completed", message("abc"), search),
+        ]
+    )
+    events = play_recording(OpenAIResponses(), body, turn=TURN)
+    check_event_order(events)
+    said, _ = events[-1]["response"]["output"]
+    assert said["content"][0]["text"] == "abc"
+
+
+def test_a_message_that_a_call_interrupts_is_told_as_two() -> None:
+    body = stream_of(
+        [
+            added(EMPTY),
+            text("a"),
+            added({**CALL, "arguments": ""}, 1),
+            text("b"),
+            done({**CALL, "arguments": "{}"}, 1),
+            done(message("ab")),
+            ended(),
+        ]
+    )
+    events = play_recording(OpenAIResponses(), body, turn=TURN)
+    check_event_order(events)
+    output = events[-1]["response"]["output"]
+    assert [item["type"] for item in output] == ["message", "function_call", "message"]
+    assert [item["content"][0]["text"] for item in output[::2]] == ["a", "b"]
+
+
 def test_items_and_events_of_the_future_pass_too() -> None:
     item = {"type": "acme:dream", "id": "d_1", "depth": 3}
     events = (

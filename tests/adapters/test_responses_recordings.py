@@ -191,7 +191,8 @@ def test_items_without_a_delta_are_shown_as_they_were(recording: Recording) -> N
     def others(output: list[dict[str, Any]]) -> list[dict[str, Any]]:
         passed = [item for item in output if item["type"] not in TRANSLATED]
         hidden = ("id", "encrypted_content", "fingerprint")  # encrypted anew each time
-        return [{k: v for k, v in item.items() if k not in hidden} for item in passed]
+        # xAI's hosted tools have call ids of no characters.
+        return [{k: v for k, v in item.items() if k not in hidden and v != ""} for item in passed]
 
     theirs = answered_upstream(recording)["output"]
     assert others(final(recording)["output"]) == others(theirs)
