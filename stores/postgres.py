@@ -123,6 +123,7 @@ class PostgresStore(PostgresConversations):
                 _encoded_cuts(each.cuts),
             )
             for each in running
+            if possible(each.id, each.owner, each.lease.worker)
         ]
         if told:
             await self._fetch(sql.CHECKPOINT, *map(list, zip(*told, strict=True)))

@@ -28,8 +28,14 @@ async def blank(connection: Connection, places: str, *arguments: str) -> int:
 
 async def erase_owner(connection: Connection, owner: str) -> int:
     """A turn that holds nothing, like a conversation's first, is not counted."""
-    await connection.fetch(sql.LOCK_OWNERS_CONVERSATIONS, owner)
-    branches = [row["id"] for row in await connection.fetch(sql.LOCK_OWNERS_BRANCHES, owner)]
+    conversations = await connection.fetch(sql.LOCK_OWNERS_CONVERSATIONS, owner)
+    locked = [row["id"] for row in conversations]
+    found = await connection.fetch(sql.LOCK_OWNERS_BRANCHES, owner, locked)
+    branches = [row["id"] for row in found]
+    while found:  # who forked one of them while this waited for it has made another
+        forks = await connection.fetch(sql.LOCK_FORKS, [row["id"] for row in found])
+        found = [row for row in forks if row["id"] not in set(branches)]
+        branches += [row["id"] for row in found]
     await connection.execute(sql.DELETE_IN, branches)
     erased = await connection.fetch(sql.ERASE_TURNS_IN, branches)
     await connection.execute(sql.ERASE_BRANCHES, branches)

@@ -243,8 +243,18 @@ LOCK_OWNERS_CONVERSATIONS = """
 SELECT id FROM rmw_conversation WHERE owner = $1 ORDER BY id FOR UPDATE
 """
 
+# But those of a conversation that is not among $2, the locked ones: it was made since, and stays.
 LOCK_OWNERS_BRANCHES = """
-SELECT id FROM rmw_branch WHERE owner = $1 ORDER BY fork DESC NULLS LAST, id FOR UPDATE
+SELECT id FROM rmw_branch b
+WHERE owner = $1 AND (
+    SELECT id FROM rmw_response
+    WHERE branch = b.id AND conversation = id AND id <> ALL ($2::text[])) IS NULL
+ORDER BY fork DESC NULLS LAST, id FOR UPDATE
+"""
+
+LOCK_FORKS = """
+SELECT id FROM rmw_branch WHERE parent = ANY ($1::bigint[])
+ORDER BY fork DESC, id FOR UPDATE
 """
 
 # The turns above the deepest living handle and the deepest fork go; a branch with neither goes too.
@@ -296,7 +306,7 @@ RETURNING input <> '[]' OR output IS NOT NULL AS held
 
 ERASE_BRANCHES = "DELETE FROM rmw_branch WHERE id = ANY ($1::bigint[])"
 
-# One made while this waited for branches lives on. As a join the planner would read every handle.
+# All that lost their handle. As a join the planner would read everybody's handles.
 ERASE_CONVERSATIONS = """
 DELETE FROM rmw_conversation c
 WHERE owner = $1 AND (SELECT id FROM rmw_response WHERE id = c.id) IS NULL

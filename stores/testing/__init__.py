@@ -16,23 +16,41 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"stores.testing.{name}"
-        for name in ("turns", "chains", "deleting", "purging", "leases", "owners", "values", "life")
+        for name in (
+            *("turns", "chains", "deleting", "purging", "leases", "running", "owners", "values"),
+            *("conversations", "conversation_rows", "conversation_erasing", "conversation_model"),
+            "life",
+        )
     )
 )
 
 from stores.testing.chains import ChainTests  # noqa: E402 -- after the rewrite is registered
+from stores.testing.conversation_erasing import ConversationErasingTests  # noqa: E402
+from stores.testing.conversation_rows import ConversationRowTests  # noqa: E402
+from stores.testing.conversations import ConversationTests  # noqa: E402
 from stores.testing.deleting import DeletingTests  # noqa: E402
 from stores.testing.hooks import Budget, StoreHooks  # noqa: E402
 from stores.testing.leases import LeaseTests  # noqa: E402
 from stores.testing.life import LifeTests  # noqa: E402
 from stores.testing.owners import OwnerTests  # noqa: E402
 from stores.testing.purging import PurgingTests  # noqa: E402
+from stores.testing.running import RunningTests  # noqa: E402
 from stores.testing.values import ValueTests  # noqa: E402
 
 __all__ = ["Budget", "SessionStoreConformance", "StoreHooks"]
 
 
 class SessionStoreConformance(
-    ChainTests, DeletingTests, PurgingTests, LeaseTests, OwnerTests, ValueTests, LifeTests
+    ChainTests,
+    DeletingTests,
+    PurgingTests,
+    LeaseTests,
+    RunningTests,
+    ConversationTests,
+    ConversationRowTests,
+    ConversationErasingTests,
+    OwnerTests,
+    ValueTests,
+    LifeTests,
 ):
     """Subclass it with an async fixture `store`."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stores.base import (
+    Checkpoint,
     History,
     Item,
     Lease,
@@ -177,6 +178,66 @@ class Racing(MemoryStore):
         return there
 
 
+class Careless(MemoryStore):
+    """Keeps whatever anyone says of a running response."""
+
+    async def checkpoint(self, running: Sequence[Checkpoint]) -> None:
+        found = [await self.get(each.id, owner=each.owner) for each in running]
+        leases = [there.lease if there and there.lease else None for there in found]
+        await super().checkpoint(
+            [
+                replace(each, lease=lease or each.lease)
+                for each, lease in zip(running, leases, strict=True)
+            ]
+        )
+
+
+class Loud(Noted):
+    """Tells every worker whom to stop."""
+
+    async def renew(self, worker: str, until: datetime) -> list[str]:
+        await super().renew(worker, until)
+        found = [await self.get(id, owner=owner) for id, (owner, _) in self.notes.items()]
+        return [each.id for each in found if each and each.lease and each.cancel_requested]
+
+
+class Unlocked(MemoryStore):
+    """Lets everyone talk at once."""
+
+    async def reserve(self, new: NewResponse, *, owner: str) -> bool:
+        if new.conversation in self._conversations:
+            self._conversations[new.conversation].running = None
+        return await super().reserve(new, owner=owner)
+
+
+class Choosy(MemoryStore):
+    """Keeps in a conversation only what ended well."""
+
+    async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
+        if outcome.status != "completed":
+            for conversation in self._conversations.values():
+                conversation.running = None
+        return await super().finish(id, outcome, owner=owner, lease=lease)
+
+
+class Grasping(MemoryStore):
+    """Takes the responses along with their conversation."""
+
+    async def delete_conversation(self, id: str, *, owner: str) -> bool:
+        for response in [key for key, each in self._handles.items() if each.conversation == id]:
+            await self.delete(response, owner=owner)
+        return await super().delete_conversation(id, owner=owner)
+
+
+class Shown(MemoryStore):
+    """Takes a conversation for a response."""
+
+    async def reserve(self, new: NewResponse, *, owner: str) -> bool:
+        if new.parent in self._conversations:
+            new = replace(new, parent=None, conversation=new.parent)
+        return await super().reserve(new, owner=owner)
+
+
 def _mended(items: Sequence[Item]) -> Sequence[Item]:
     return [
         {
@@ -216,6 +277,17 @@ FAULTS: list[tuple[Callable[[], SessionStore], str, dict[str, Any]]] = [
     (Fickle, "test_a_secret_is_made_once", {}),
     (Overwriting, "test_an_id_that_exists_is_refused_and_stays", {}),
     (Racing, "test_of_many_deletes_of_one_id_one_is_true", {}),
+    (Careless, "test_one_checkpoint_of_many_leaves_out_those_whose_lease_is_lost", {}),
+    (Careless, "test_who_lost_the_lease_writes_no_checkpoint", {}),
+    (Loud, "test_only_the_worker_of_a_response_hears_that_it_should_stop", {}),
+    (Unlocked, "test_while_a_turn_runs_no_other_begins", {}),
+    (Unlocked, "test_32_turns_at_once_end_in_one_order", {}),
+    (Unlocked, "test_the_turn_of_a_dead_worker_locks_until_it_is_ended_by_another", {}),
+    (Choosy, "test_however_a_turn_ends_it_stays_and_the_next_may_begin", {"end": "failed"}),
+    (Grasping, "test_a_random_life_stays_like_the_model", {}),
+    (Grasping, "test_a_conversation_deleted_while_a_turn_runs_lets_it_finish", {}),
+    (Shown, "test_to_everything_else_a_conversation_is_missing", {}),
+    (HalfPurging, "test_purging_a_user_blanks_that_users_turns_in_conversations", {}),
 ]
 
 

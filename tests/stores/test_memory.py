@@ -15,7 +15,7 @@ class TestMemoryStore(SessionStoreConformance):
         assert isinstance(store, MemoryStore)
         branches = {owner: store._branches(owner) for owner in _owners(store)}
         return [
-            turn.input + (turn.output or b"") + repr(turn.native).encode()
+            turn.input + (turn.output or b"") + repr((turn.native, turn.cuts)).encode()
             for found in branches.values()
             for branch in found
             for turn in branch.turns.values()

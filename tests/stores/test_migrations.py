@@ -17,6 +17,8 @@ from stores import History, SQLiteStore, StoredTurn, StoreError
 from stores.base import NativeState
 from stores.migrate import HEAD, REVISIONS, SCRIPTS, VERSION_TABLE, upgrade
 from stores.tables import Table
+from stores.testing.conversations import begin, talk
+from stores.testing.turns import OWNER, heard, said
 
 OPEN = """
 import asyncio, sys
@@ -72,17 +74,23 @@ def test_every_table_is_named_ours(tmp_path: Path) -> None:
     assert all(name.startswith("rmw_") for name in names)
 
 
-async def test_a_file_of_the_first_revision_comes_up_with_all_it_held(tmp_path: Path) -> None:
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+async def test_a_file_of_an_earlier_revision_comes_up_with_all_it_held(
+    tmp_path: Path, revision: str
+) -> None:
     path = tmp_path / "old.db"
     migrate(path, "0001")
     _write_as_the_first_revision_did(path)
-    assert version(path) == ["0001"]
+    migrate(path, revision)
+    assert version(path) == [revision]
 
     async with SQLiteStore(path) as store:
         history = await store.history("resp_2", owner="ann")
         running = await store.get("resp_2", owner="ann")
         secret = await store.secret("seal")
         stranger = await store.history("resp_2", owner="bob")
+        await talk(store, await begin(store), "a")
+        talked = await store.history("conv", owner=OWNER)
 
     assert version(path) == [HEAD]
     native = NativeState("scope \u00fc", {"n": 1})
@@ -90,10 +98,12 @@ async def test_a_file_of_the_first_revision_comes_up_with_all_it_held(tmp_path: 
     assert history == History("in_progress", [first, StoredTurn([{"text": "three"}], [])])
     assert running is not None
     assert running.body == {"id": "resp_2"}
+    assert (running.cuts, running.conversation) == (None, None)
     assert running.lease is not None
     assert (running.lease.worker, running.lease.attempt) == ("w", 3)
     assert secret == b"s" * 32
     assert stranger is None
+    assert heard(talked) == said("a")
 
 
 def _write_as_the_first_revision_did(path: Path) -> None:
@@ -159,7 +169,7 @@ async def test_many_stores_in_one_process_make_one_file(tmp_path: Path) -> None:
         await store.aclose()
 
 
-@pytest.mark.parametrize("start", [None, "0001"])
+@pytest.mark.parametrize("start", [None, *REVISIONS[:-1]])
 def test_four_processes_open_at_once(tmp_path: Path, start: str | None) -> None:
     path = tmp_path / "sessions.db"
     if start is not None:

@@ -19,10 +19,12 @@ from stores import migrate
 from stores.base import SessionStore, StoreError
 from stores.postgres import PostgresStore
 from stores.testing import Budget, SessionStoreConformance
+from stores.testing.conversations import begin, talk
 from stores.testing.turns import LEASE, NOW, OWNER, history_of, new, outcome, said, say, say_chain
 
 KEPT = """
-SELECT convert_from(input || coalesce(output, '') || coalesce(native, ''), 'UTF8') AS content
+SELECT convert_from(
+    input || coalesce(output, '') || coalesce(native, '') || coalesce(cuts, ''), 'UTF8') AS content
 FROM rmw_turn
 """
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
@@ -289,8 +291,11 @@ async def test_two_branches_of_one_number_are_kept_apart(dsn: str) -> None:
 # --- the schema
 
 
-async def test_a_database_of_an_earlier_revision_is_upgraded(postgres_dsn: str) -> None:
-    await PostgresStore(postgres_dsn)._migrate(target=migrate.REVISIONS[0])
+@pytest.mark.parametrize("revision", migrate.REVISIONS[:-1])
+async def test_a_database_of_an_earlier_revision_is_upgraded(
+    postgres_dsn: str, revision: str
+) -> None:
+    await PostgresStore(postgres_dsn)._migrate(target=revision)
     connection = await asyncpg.connect(postgres_dsn)
     await connection.execute("INSERT INTO rmw_meta VALUES ('secret:seal', 'kept')")
 
@@ -298,6 +303,8 @@ async def test_a_database_of_an_earlier_revision_is_upgraded(postgres_dsn: str) 
         assert await store.secret("seal") == b"kept"
         assert await connection.fetchval("SELECT version_num FROM rmw_version") == migrate.HEAD
         assert await history_of(store, await say(store, "a")) == said(["a"])
+        await talk(store, await begin(store), "b")
+        assert await history_of(store, "conv") == said(["b"])
     await connection.close()
 
 

@@ -35,6 +35,7 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "conversation": (sql.CONVERSATION, ("r77-9", "o7")),
     "lock conversation": (sql.LOCK_CONVERSATION, ("r77-9", "o7")),
     "lock branches of": (sql.LOCK_BRANCHES_OF, (["r77-9", "r5-1"],)),
+    "lock forks": (sql.LOCK_FORKS, ([77, 78],)),
     "runs": (sql.RUNS, ("r77-9", "r5-1")),
     "append": (sql.APPEND, ("r77-9", "o7", 1, b"[]")),
     "appended": (sql.APPENDED, ("r77-9", "o7", b"[]")),

@@ -38,8 +38,8 @@ class TestSQLiteStore(SessionStoreConformance):
         assert isinstance(store, SQLiteStore)
         with sqlite3.connect(store.path) as db:
             rows = db.execute(
-                "SELECT CAST(input || ifnull(output, '') || ifnull(native, '') AS BLOB)"
-                " FROM rmw_turn"
+                "SELECT CAST(input || ifnull(output, '') || ifnull(native, '') || ifnull(cuts, '')"
+                " AS BLOB) FROM rmw_turn"
             ).fetchall()
         db.close()
         return [content for (content,) in rows]

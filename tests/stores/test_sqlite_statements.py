@@ -10,7 +10,19 @@ import pytest
 
 from stores import SQLiteStore, StoreError
 from stores import sqlite_operations as operations
-from stores.testing.turns import LEASE, NOW, OWNER, history_of, new, said, say, say_chain
+from stores.testing.conversations import begin, post, talk, turn_in
+from stores.testing.running import told
+from stores.testing.turns import (
+    LEASE,
+    NOW,
+    OWNER,
+    history_of,
+    new,
+    outcome,
+    said,
+    say,
+    say_chain,
+)
 
 
 @pytest.fixture
@@ -136,7 +148,7 @@ async def test_no_statement_scans_a_table(store: SQLiteStore) -> None:
         if statement.strip().startswith(verbs)
     }
     assert len(plans) > 30
-    tables = ("rmw_", "r", "t", "b")
+    tables = ("rmw_", "r", "t", "b", "c")
     for statement, plan in plans.items():
         scanned = [step[3].split()[1] for step in plan if step[3].startswith("SCAN ")]
         allowed = "INDEXED BY ix_rmw_response_worker" in statement
@@ -156,10 +168,26 @@ async def _do_everything(store: SQLiteStore) -> None:
     [late] = await store.take_expired("w2", now=LEASE.until, until=LEASE.until)
     assert late.lease is not None
     await store.release("late", owner=OWNER, lease=late.lease)
+    await _converse(store)
     await store.delete("a0", owner=OWNER)
     await store.purge(OWNER, id="a1")
     await store.purge(OWNER, user="ann")
     await store.purge(OWNER)
+
+
+async def _converse(store: SQLiteStore) -> None:
+    await begin(store)
+    await talk(store, "conv", "c0")
+    await say(store, "aside", "c0")
+    await store.reserve(turn_in("conv", "c1"), owner=OWNER)
+    await store.checkpoint([told("c1")])
+    await store.request_cancel("c1", owner=OWNER)
+    await store.finish("c1", outcome("c1"), owner=OWNER, lease=LEASE)
+    await post(store, "conv", "posted")
+    await store.hide_item("conv", "c0_0", owner=OWNER)
+    await store.update_conversation("conv", {}, owner=OWNER)
+    await store.conversation("conv", owner=OWNER)
+    await store.delete_conversation("conv", owner=OWNER)
 
 
 async def test_a_history_costs_the_same_in_a_table_ten_times_as_large(store: SQLiteStore) -> None:
