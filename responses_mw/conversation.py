@@ -31,8 +31,9 @@ def rebuild(history: History | None, new: Sequence[Span], *, unseal: Unseal = _p
     new_items = [item for span in new for item in span.items]
     stored_items = [item for span in compacted for item in span.items]
     stored_items += [item for turn in turns for item in (*turn.input, *turn.output)]
-    calls = {item["call_id"] for item in _calls(stored_items)}
-    answered = {item["call_id"] for item in _outputs(stored_items)}
+    paired = [item for item in stored_items if "call_id" in item]
+    calls = {item["call_id"] for item in _calls(paired)}
+    answered = {item["call_id"] for item in _outputs(paired)}
     answered |= _check_new(new_items, calls)
     if history is not None and history.status == "completed":
         _check_pending(history.turns[-1].output, answered)
@@ -89,13 +90,16 @@ def _check_pending(items: Sequence[Item], answered: set[Any]) -> None:
 
 
 def _spans(turn: StoredTurn, calls: set[Any], answered: set[Any], unseal: Unseal) -> Iterator[Span]:
-    kept_input = [item for item in turn.input if not _is_output(item) or item["call_id"] in calls]
-    if any("encrypted_content" in item for item in kept_input):
-        yield from unseal(kept_input)
-    elif kept_input:
-        yield Span(kept_input)
-    said = [item for item in turn.output if not _is_compaction(item)]
-    kept = [_unsealed(item) for item in said if not _left_out(item, answered)]
+    if _only_messages(turn.input):
+        if turn.input:
+            yield Span(turn.input)
+    else:
+        yield from _asked(turn.input, calls, unseal)
+    if _only_messages(turn.output):
+        said = kept = turn.output
+    else:
+        said = [item for item in turn.output if not _is_compaction(item)]
+        kept = [_unsealed(item) for item in said if not _left_out(item, answered)]
     if not kept:
         return
     native = None
@@ -103,6 +107,21 @@ def _spans(turn: StoredTurn, calls: set[Any], answered: set[Any], unseal: Unseal
         state = native_refs.unpack(turn.native.state, turn.output)
         native = NativeTurn(turn.native.scope, state)
     yield Span(kept, native)
+
+
+def _only_messages(items: Sequence[Item]) -> bool:
+    """Nothing of them is ever left out, and most turns of long conversations are only that."""
+    for item in items:  # noqa: SIM110 - all() makes a generator, which costs more than two items
+        if item["type"] != "message":
+            return False
+    return True
+
+
+def _asked(items: Sequence[Item], calls: set[Any], unseal: Unseal) -> Sequence[Span]:
+    kept = [item for item in items if not _is_output(item) or item["call_id"] in calls]
+    if any("encrypted_content" in item for item in kept):
+        return unseal(kept)
+    return [Span(kept)] if kept else ()
 
 
 def _unsealed(item: Item) -> Item:

@@ -5,7 +5,7 @@ What a message may look like and which may follow which is decided here; paramet
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from responses_mw.adapters.chat_dialects import ChatDialect
@@ -17,6 +17,7 @@ Part = Mapping[str, Any]
 
 NINE_CHARACTERS = re.compile(r"[A-Za-z0-9]{9}")
 ACKNOWLEDGED = "OK."
+_TEXTS = frozenset({"input_text", "output_text", "text"})
 
 
 def write_messages(
@@ -191,7 +192,10 @@ class _Writer:
 
     # --- parts
 
-    def _user_content(self, content: Iterable[Part]) -> str | list[dict[str, Any]]:
+    def _user_content(self, content: Sequence[Part]) -> str | list[dict[str, Any]]:
+        if len(content) == 1 and content[0]["type"] in _TEXTS:
+            text: str = content[0]["text"]  # most messages of most conversations
+            return text
         parts = [self._user_part(part) for part in content]
         if all(part["type"] == "text" for part in parts) and (
             len(parts) < 2 or not self._dialect.text_parts
