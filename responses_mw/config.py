@@ -5,6 +5,7 @@ nearly one we read is taken for a typo and stops the start; any other that is no
 by its path. No message holds a value that may be a secret.
 """
 
+import dataclasses
 import importlib
 import logging
 import os
@@ -126,7 +127,7 @@ def _models(entries: list[Table]) -> dict[str, list[Deployment]]:
 def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
     """`local` is the one local model of this configuration, once something named it."""
     info = entry.table("model_info")
-    id = info.text("id")
+    id, limit = info.text("id"), info.number("max_input_tokens")
     info.finish()
     params = entry.table("params" if entry.has("params") else "litellm_params")
     prefix, name = _split(params.required_text("model"), params.path)
@@ -139,7 +140,7 @@ def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
         case _:
             deployment = Deployment(_over_http(prefix, params), model=name, id=id)
     params.finish()
-    return deployment
+    return dataclasses.replace(deployment, max_input_tokens=None if limit is None else int(limit))
 
 
 def _split(model: str, path: str) -> tuple[str, str]:

@@ -121,15 +121,15 @@ class Preparation:
         """Who is asked: the router, or what shortens the turn before it, as the request wants.
         Raises InvalidRequest for a threshold that is missing."""
         answers: Answers = self._runtime.router
-        window = self._runtime.router.window(request.model)
+        window = self._runtime.router.max_input_tokens(request.model)
         if request.truncation == "auto":
             answers = Truncating(answers, self.notes, window=window)
         if request.context_management:
             threshold = request.context_management[0].compact_threshold
             if threshold is None and window is None:
                 raise InvalidRequest(
-                    "'context_management[0].compact_threshold' is required: the context window of "
-                    f"{request.model!r} is not known here.",
+                    "'context_management[0].compact_threshold' is required: how many tokens "
+                    f"{request.model!r} takes is not known here.",
                     param="context_management[0].compact_threshold",
                     code="missing_required_parameter",
                 )

@@ -40,13 +40,13 @@ class Deployment:
     """One place that answers for a model. `model` is its own name for it, None: the public one.
 
     `id` names it in headers and records; None: made from the public name and its place in the list.
-    `context_window` is how many tokens a turn may have, answer included, where that is known.
+    `max_input_tokens` is how many a turn may have, where that is known.
     """
 
     provider: Provider
     model: str | None = None
     id: str | None = None
-    context_window: int | None = None
+    max_input_tokens: int | None = None
 
 
 class Answers(Protocol):
@@ -116,9 +116,9 @@ class Router:
                     return counted
         return None
 
-    def window(self, model: str) -> int | None:
-        """In tokens; the smallest of its deployments', where known: any of them may answer."""
-        known = [d.context_window for d in self._models[model] if d.context_window is not None]
+    def max_input_tokens(self, model: str) -> int | None:
+        """The least of its deployments', where known: any of them may answer."""
+        known = [d.max_input_tokens for d in self._models[model] if d.max_input_tokens is not None]
         return min(known, default=None)
 
     async def aclose(self) -> None:

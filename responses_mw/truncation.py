@@ -25,7 +25,7 @@ Batches = AsyncGenerator[tuple[Deployment, list[Delta]], None]
 
 class Truncating:
     """`notes` are headers of the answer: how many turns were left out is written there before the
-    first delta. `window` is the model's, in tokens, where it is known."""
+    first delta. `window` is how many tokens the model takes, where that is known."""
 
     def __init__(self, answers: Answers, notes: dict[str, str], *, window: int | None) -> None:
         self._answers = answers
@@ -74,10 +74,9 @@ class Truncating:
         if self._window is None:
             return 0
         tokens: float = estimate(turn)
-        room = self._window - (turn.max_output_tokens or 0)
         count = 0
         for size in droppable.sizes:
-            if tokens <= room:
+            if tokens <= self._window:
                 break
             tokens -= size
             count += 1

@@ -393,7 +393,7 @@ async def test_one_long_question_has_nothing_to_compact() -> None:
 async def test_without_a_threshold_the_models_window_is_one() -> None:
     provider = Summariser("one", "two")
     entry = [{"type": "compaction"}]
-    async with serving(provider, context_window=1200) as http:
+    async with serving(provider, max_input_tokens=1200) as http:
         one = await http.ask(LONG)
         two = await http.ask("Next.", previous_response_id=one["id"], context_management=entry)
     assert two["output"][0]["type"] == "compaction"

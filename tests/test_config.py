@@ -106,6 +106,18 @@ def test_one_name_with_several_entries_is_several_deployments() -> None:
     assert [(each.id, each.model) for each in deployments] == [("first", "a"), (None, "b")]
 
 
+def test_how_many_tokens_a_model_takes_is_known_if_the_file_says_so() -> None:
+    info = {"max_input_tokens": 8192}
+    entries = [
+        {**entry("hosted_vllm/a", api_base="http://a/v1"), "model_info": info},
+        entry("hosted_vllm/b", api_base="http://b/v1"),
+    ]
+
+    deployments = load({"model_list": entries}).models["m"]
+
+    assert [each.max_input_tokens for each in deployments] == [8192, None]
+
+
 def test_the_key_goes_out_as_the_format_wants_it_and_into_no_repr() -> None:
     bearer = one("hosted_vllm/a", api_base="http://a/v1", api_key=SECRET)
     own = one("anthropic/a", api_key=SECRET, extra_headers={"X-Team": "blue"})

@@ -273,8 +273,8 @@ async def test_disabled_is_the_upstreams_refusal_naming_the_input() -> None:
 
 async def test_a_known_window_is_not_overrun_in_the_first_place() -> None:
     window = Window(100)
-    app = serving(window, context_window=100)
-    answer = await post(app, LONG, truncation="auto", max_output_tokens=20)
+    app = serving(window, max_input_tokens=100)
+    answer = await post(app, LONG, truncation="auto")
     assert len(window.turns) == 1
     assert "turns=" in answer.headers["x-responses-mw-truncated"]
     assert len(list(window.turns[0].items)) < 41
