@@ -5,16 +5,16 @@ in `dropped`, or refused where the turn is strict.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from responses_mw.adapters.base import UpstreamRequest
 from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
-from responses_mw.adapters.openai_responses_items import write_input
+from responses_mw.adapters.openai_responses_items import InputWriter
 from responses_mw.adapters.openai_responses_state import kept_upstream
 from responses_mw.errors import UnsupportedByProvider
-from responses_mw.turn import Item, Span, Turn
+from responses_mw.turn import Span, Turn
 
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
@@ -79,14 +79,18 @@ class _Request:
 
     def conversation(self, options: EncodeOptions) -> None:
         turn, body = self._turn, self.body
-        entries: Iterator[Item | Span] = turn.replay(options.scope)
+        sent: Sequence[Span] = turn.spans
         body["store"] = options.keep
         if options.continued:
-            kept, spans = kept_upstream(turn.spans, options.scope)
-            if kept is not None:
-                body["previous_response_id"] = kept
-                entries = (item for span in spans for item in span.items)
-        body["input"] = write_input(entries, self._dialect, self.dropped)
+            kept, sent = kept_upstream(turn.spans, options.scope)
+            self._put("previous_response_id", kept)
+        known = turn.spans[: len(turn.spans) - len(sent)]
+        writer = InputWriter(self._dialect, self.dropped)
+        for span in known:
+            if span.native is not None and span.native.scope == options.scope:
+                writer.learn(span)
+        entries = replace(turn, spans=sent).replay(options.scope)
+        body["input"] = [item for entry in entries for item in writer.written(entry)]
         self._put("instructions", turn.instructions)
         if turn.stream:
             body["stream"] = True

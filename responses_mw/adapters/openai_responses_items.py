@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
-from responses_mw.deltas import NativeTurn
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span
 
@@ -62,25 +61,33 @@ def as_input(item: Item) -> Item:
     return {**kept, "content": content}
 
 
-def write_input(
-    entries: Iterator[Item | Span], dialect: ResponsesDialect, dropped: list[str]
-) -> list[Item]:
-    """Raises UnsupportedByProvider for an item or a part that the upstream has no words for."""
-    writer = _Writer(dialect, dropped)
-    return [written for entry in entries for written in writer.written(entry)]
+class InputWriter:
+    """Appends to `dropped` what was left out."""
 
-
-class _Writer:
     def __init__(self, dialect: ResponsesDialect, dropped: list[str]) -> None:
         self._dialect = dialect
         self._dropped = dropped
         self._theirs: dict[str, str] = {}
         """Their ids of items and calls, by those that our clients know."""
 
+    def learn(self, span: Span) -> None:
+        """Of a span in the upstream's own form, which that has already or is about to be sent."""
+        assert span.native is not None
+        said: list[Item] = span.native.state["items"]
+        theirs = {kind: iter([i for i in said if i["type"] == kind]) for kind in _kinds(said)}
+        for item in span.items:
+            their = next(theirs.get(item["type"], iter(())), None)
+            if their is not None:
+                for key in ("id", "call_id"):
+                    if key in item and their.get(key):
+                        self._theirs[item[key]] = their[key]
+
     def written(self, entry: Item | Span) -> Iterator[Item]:
+        """Raises UnsupportedByProvider for an item or part that the upstream has no words for."""
         if isinstance(entry, Span):
             assert entry.native is not None
-            yield from self._native(entry.items, entry.native)
+            self.learn(entry)
+            yield from entry.native.state["items"]
             return
         match entry["type"]:
             case "message":
@@ -93,17 +100,6 @@ class _Writer:
                 yield {"type": entry["type"], **self._answer(entry), "output": self._output(entry)}
             case other:
                 yield from self._other(other, entry)
-
-    def _native(self, items: Sequence[Item], native: NativeTurn) -> Iterator[Item]:
-        said: list[Item] = native.state["items"]
-        theirs = {kind: iter([i for i in said if i["type"] == kind]) for kind in _kinds(said)}
-        for item in items:
-            their = next(theirs.get(item["type"], iter(())), None)
-            if their is not None:
-                for key in ("id", "call_id"):
-                    if key in item and their.get(key):
-                        self._theirs[item[key]] = their[key]
-        yield from said
 
     def _knows(self, item: Item) -> bool:
         return self._dialect.items is None or item["type"] in self._dialect.items

@@ -11,7 +11,8 @@ from upstream import Exchange, Upstream, upstream
 from responses_mw import ResponsesApp
 from responses_mw.adapters.openai_responses import OpenAIResponses
 from responses_mw.adapters.openai_responses_dialects import OPENAI
-from responses_mw.testing import openai_client
+from responses_mw.deltas import NativeTurn, TextDelta
+from responses_mw.testing import ScriptedProvider, openai_client
 from responses_mw.transport import HTTPProvider
 
 NUMBERS = itertools.count(1)
@@ -46,10 +47,10 @@ def refuse(code: str | None, message: str, status: int = 400) -> Any:
     return refusing
 
 
-def app_for(it: Upstream, **options: Any) -> ResponsesApp:
+def app_for(it: Upstream, models: dict[str, Any] | None = None, **options: Any) -> ResponsesApp:
     adapter = OpenAIResponses(dialect=OPENAI, **options)
     provider = HTTPProvider(adapter, base_url=f"{it.url}/v1")
-    return ResponsesApp(store="memory://", models={"gpt-5": provider})
+    return ResponsesApp(store="memory://", models={"gpt-5": provider, **(models or {})})
 
 
 @contextlib.asynccontextmanager
@@ -171,6 +172,58 @@ async def test_an_id_that_is_gone_is_made_up_for_by_the_whole_history() -> None:
         "message", "reasoning", "message", "message",
     ]  # fmt: skip
     assert third["previous_response_id"].startswith("resp_up")
+
+
+async def test_an_upstream_that_kept_a_call_is_answered_by_its_own_ids() -> None:
+    request = {"type": "mcp_approval_request", "id": "mcpr_up", "server_label": "s", "name": "n"}
+    call = {"type": "function_call", "id": "fc_up", "call_id": "c" * 80, "name": "f"}
+    output = [{**request, "arguments": "{}"}, {**call, "arguments": "{}"}]
+
+    async def calling(exchange: Exchange) -> None:
+        await exchange.whole({**reasoned(""), "output": output})
+
+    async with upstream(calling, answer) as it:
+        async with client_of(app_for(it, native_state=True)) as client:
+            first = await client.responses.create(model="gpt-5", input="One?")
+            asked, called = first.output
+            answers: list[Any] = [
+                {
+                    "type": "mcp_approval_response",
+                    "approval_request_id": asked.id,
+                    "approve": True,
+                },
+                {"type": "function_call_output", "call_id": called.call_id, "output": "x"},
+            ]
+            await client.responses.create(
+                model="gpt-5", input=answers, previous_response_id=first.id
+            )
+        sent = it.exchanges[1].json
+
+    assert sent["previous_response_id"].startswith("resp_up")
+    assert asked.id != "mcpr_up"
+    assert sent["input"][0]["approval_request_id"] == "mcpr_up"
+    assert sent["input"][1]["call_id"] == "c" * 80
+
+
+async def test_a_chain_that_comes_from_elsewhere_is_sent_whole_once(it: Upstream) -> None:
+    foreign = NativeTurn("another/adapter", ["in its own form"])
+    said = ScriptedProvider(*[[TextDelta("Elsewhere."), foreign]] * 2)
+    app = app_for(it, native_state=True, models={"other": said})
+    async with client_of(app) as client:
+        last: str | None = None
+        for model in ("other", "gpt-5", "gpt-5", "other", "gpt-5"):
+            response = await client.responses.create(
+                model=model, input="Hm?", previous_response_id=last
+            )
+            last = response.id
+
+    one, two, three = (exchange.json for exchange in it.exchanges)
+    assert "previous_response_id" not in one
+    assert len(one["input"]) == 3
+    assert two["previous_response_id"].startswith("resp_up")
+    assert len(two["input"]) == 1
+    assert three["previous_response_id"].startswith("resp_up")
+    assert [item["role"] for item in three["input"]] == ["user", "assistant", "user"]
 
 
 async def test_what_a_client_does_not_store_is_not_stored_upstream(it: Upstream) -> None:
