@@ -95,6 +95,7 @@ class Generation:
         self._beginning: asyncio.Task[None] | None = None
         self._begun = False
         self._ended = False
+        self._stillborn = False
         self._error: ResponsesError | None = None
         self._task: asyncio.Task[None] | None = None
         self._published = 0
@@ -181,7 +182,9 @@ class Generation:
 
     def cancel(self) -> None:
         """Stops the upstream; what was said so far is kept as `cancelled`."""
-        if self._task is not None:
+        if self._beginning is None:
+            self._stillborn = True  # a task cancelled before its first step would say nothing
+        elif self._task is not None:
             self._task.cancel()
 
     # --- the generating side
@@ -197,6 +200,8 @@ class Generation:
         for observer in self._observers:
             observer.on_start(self._noted)
         try:
+            if self._stillborn:
+                raise asyncio.CancelledError
             await self._generate()
         except asyncio.CancelledError:
             await self._cancelled()

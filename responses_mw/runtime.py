@@ -62,7 +62,10 @@ class Runtime:
         """Waits `drain_s` for the responses under way, then stops them; what they said is kept."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.settings.drain_s)
-        await _cancel(self._tasks)
+        for generation in list(self.generations.values()):
+            generation.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await _cancel(self._upkeep)
         await self.router.aclose()
         await self.store.aclose()

@@ -13,7 +13,9 @@ from openai import AsyncOpenAI
 
 from responses_mw.app import ResponsesApp
 from responses_mw.deltas import Delta, Stopped, TextDelta, UsageReported
-from responses_mw.errors import UpstreamRefused
+from responses_mw.errors import ResponsesError, UpstreamRefused
+from responses_mw.schema import CreateRequest
+from responses_mw.service import Service
 from responses_mw.settings import Settings
 from responses_mw.testing import EchoProvider, ScriptedProvider, check_event_order, openai_client
 from responses_mw.testing.asgi import InProcessTransport
@@ -159,6 +161,19 @@ async def test_cancelling_at_once_is_cancelled_and_not_gone(worker: Worker) -> N
             cancelled = await client.responses.cancel(made.id)
             assert cancelled.status == "cancelled"
             assert (await client.responses.retrieve(made.id)) == cancelled
+
+
+async def test_a_generation_that_is_cancelled_before_its_first_step_still_ends(
+    worker: Worker,
+) -> None:
+    runtime = await worker.app.open()
+    request = CreateRequest.of({"model": "tick", "input": "hi"})
+    generation = await Service(runtime).create(request, owner="default")
+    generation.cancel()
+    async with asyncio.timeout(2):
+        with pytest.raises(ResponsesError, match="cancelled before it began"):
+            await generation.result()
+    assert worker.ticking.runs == 0
 
 
 async def test_another_worker_cancels_within_a_second(worker: Worker, other: Worker) -> None:

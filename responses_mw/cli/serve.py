@@ -13,11 +13,14 @@ import uvicorn
 
 from responses_mw.cli.serving import Serving, collect_seldom
 from responses_mw.errors import ConfigurationError
+from responses_mw.settings import Settings
 
 _OPTIONS: dict[str, Any] = {
     "access_log": False,
     "log_level": "warning",
     "proxy_headers": False,  # standalone.py reads them, where there are any
+    # The application refuses long messages by itself, in words.
+    "ws_max_size": 2 * Settings().max_body_bytes,
     # For connections that are left once the answers under way have ended.
     "timeout_graceful_shutdown": 5,
 }
