@@ -160,6 +160,7 @@ UNLIKE_PUBLISHED = {
 }
 
 
+@needs_recordings
 @pytest.mark.parametrize("recording", ANSWERS, ids=str)
 def test_every_answer_fits_the_published_schemas(recording: Recording) -> None:
     response = final(recording)
