@@ -68,8 +68,8 @@ class ResponsesApp(Starlette):
         meta = MetaRoutes(self, owner=self._owner_of)
         super().__init__(
             routes=[
+                *asides.routes(),  # before the routes of ids, which match their paths, too
                 *responses.routes(),
-                *asides.routes(),
                 *conversations.routes(),
                 *sockets.routes(),
                 *meta.routes(),

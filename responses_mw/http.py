@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from responses_mw.errors import BodyTooLarge, InvalidRequest, ResponsesError
@@ -114,13 +115,22 @@ async def on_error(request: Request, error: Exception) -> Response:
 
 def _of_framework(request: Request, error: HTTPException) -> ResponsesError:
     place = f"{request.method} {request.url.path[:200]}"
+    allowed = {"Allow": _allowed(request)} if error.status_code == 405 else {}
     known = InvalidRequest(
         f"{error.detail}: {place}" if error.status_code in (404, 405) else error.detail,
         code="unknown_url" if error.status_code == 404 else None,
-        headers=dict(error.headers or {}),
+        headers={**(error.headers or {}), **allowed},
     )
     known.status = error.status_code
     return known
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path; Starlette names those of one of its routes."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    own = (route.methods or set() for route in found if route.path == found[0].path)
+    return ", ".join(sorted(set().union(*own)))
 
 
 async def watch(receive: Receive, leave: Callable[[], None]) -> None:

@@ -137,7 +137,8 @@ def _create() -> JsonSchema:
     variables: JsonSchema = {"type": "object", "additionalProperties": variable}
     _within(found, "prompt")["variables"] = nullable(variables)
     _leave_out_later(found)
-    return {**found, "allOf": _rules_over_parameters()}
+    must_have = {"anyOf": [{"allOf": [given("model"), given("input")]}, given("prompt")]}
+    return {**found, "allOf": [must_have, *_rules_over_parameters()]}
 
 
 def _within(model: JsonSchema, parameter: str) -> dict[str, JsonSchema]:
@@ -149,7 +150,6 @@ def _within(model: JsonSchema, parameter: str) -> dict[str, JsonSchema]:
 def _rules_over_parameters() -> list[JsonSchema]:
     some_tools = given("tools", type="array", minItems=1)
     return [
-        {"anyOf": [{"allOf": [given("model"), given("input")]}, given("prompt")]},
         {"not": {"allOf": [given("conversation"), given("previous_response_id")]}},
         {"if": given("store", const=False), "then": {"not": given("conversation")}},
         {"if": given("store", const=False), "then": {"not": given("background", const=True)}},
@@ -161,7 +161,7 @@ def _count(create: JsonSchema) -> JsonSchema:
     found = _some_of(create, aside_schema.COUNTED)
     longest = aside_schema.MAX_PERSONALITY
     found["properties"]["personality"] = nullable({"type": "string", "maxLength": longest})
-    return {**found, "allOf": create["allOf"]}
+    return {**found, "allOf": _rules_over_parameters()}
 
 
 def _compact(create: JsonSchema) -> JsonSchema:

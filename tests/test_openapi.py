@@ -4,7 +4,7 @@ against what routes and streams really answer.
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -20,6 +20,8 @@ from openapi_spec_validator import validate
 from starlette.routing import Route
 
 from responses_mw import ResponsesApp, Settings
+from responses_mw.aside_schema import compact_request, count_request
+from responses_mw.conversation_schema import ConversationUpdate, NewConversation, NewItems
 from responses_mw.envelope import _USUAL
 from responses_mw.errors import InvalidRequest
 from responses_mw.json_schema import PREFIX
@@ -48,24 +50,32 @@ def validator(name: str) -> jsonschema_rs.Draft202012Validator:
     )
 
 
-CREATE = validator("create")
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "create": CreateRequest.of,
+    "count": lambda body: count_request(json.dumps(body).encode()),
+    "compact": lambda body: compact_request(json.dumps(body).encode()),
+    "new_conversation": NewConversation.of,
+    "conversation_update": ConversationUpdate.of,
+    "new_items": NewItems.of,
+}
+VALIDATORS = {name: validator(name) for name in CHECKS}
 
 
-def refusal(body: Any) -> InvalidRequest | None:
+def refusal(check: Callable[[Any], Any], body: Any) -> InvalidRequest | None:
     try:
-        CreateRequest.of(body)
+        check(body)
     except InvalidRequest as error:
         return error
     return None
 
 
-def check_agreement(body: Any) -> None:
+def check_agreement(body: Any, name: str = "create") -> None:
     """The schema lets pass what the server takes, and nothing that it could have refused."""
-    error = refusal(body)
+    said, error = VALIDATORS[name], refusal(CHECKS[name], body)
     if error is None:
-        assert CREATE.is_valid(body), next(CREATE.iter_errors(body))
+        assert said.is_valid(body), next(said.iter_errors(body))
     elif not any(words in error.message for words in BEYOND_WORDS):
-        assert not CREATE.is_valid(body), error.message
+        assert not said.is_valid(body), error.message
 
 
 # --- the document
@@ -208,6 +218,30 @@ def test_what_must_be_there_is_said(body: Any) -> None:
     check_agreement(body)
 
 
+@pytest.mark.parametrize("name", sorted(CHECKS))
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"model": "m"},
+        {"model": "m", "input": "Hi."},
+        {"model": "m", "previous_response_id": "resp_1"},
+        {"conversation": "conv_1", "previous_response_id": "resp_1"},
+        {"personality": "p" * 65},
+        {"metadata": {"a": "b"}},
+        {"metadata": None},
+        {"items": None},
+        {"items": [], "metadata": {}},
+        {"items": [{"role": "user", "content": "Hi."}] * 21},
+        {"items": [{"type": "no_such_item"}]},
+        {"store": True},
+    ],
+    ids=lambda v: str(v)[:50],
+)
+def test_every_kind_of_body_is_described(name: str, body: Any) -> None:
+    check_agreement(body, name)
+
+
 @needs_recordings
 def test_what_real_clients_sent_is_described() -> None:
     assert SHARED is not None
@@ -220,9 +254,14 @@ def test_what_real_clients_sent_is_described() -> None:
     assert seen > 80
 
 
-BODIES = [
-    *({"model": "m", "input": "Hi.", **parameters} for parameters in test_schema.VALID),
-    *({"model": "m", "input": [sample]} for sample in test_items.SAMPLES),
+BODIES: list[tuple[str, dict[str, Any]]] = [
+    *(("create", {"model": "m", "input": "Hi.", **given}) for given in test_schema.VALID),
+    *(("create", {"model": "m", "input": [item]}) for item in test_items.SAMPLES),
+    ("count", {"input": "Hi.", "tools": [test_schema.WEATHER], "personality": "p"}),
+    ("compact", {"model": "m", "input": "Hi.", "service_tier": "flex"}),
+    ("new_conversation", {"metadata": {"a": "b"}, "items": [{"role": "user", "content": "Hi."}]}),
+    ("conversation_update", {"metadata": {"a": "b"}}),
+    ("new_items", {"items": test_items.SAMPLES[:2]}),
 ]
 
 
@@ -237,8 +276,10 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 @settings(max_examples=600, deadline=None)
 @given(st.sampled_from(BODIES), st.data())
-def test_the_document_and_the_server_agree_on_any_change(body: Any, data: st.DataObject) -> None:
-    changed = copy.deepcopy(body)
+def test_the_document_and_the_server_agree_on_any_change(
+    sent: tuple[str, Any], data: st.DataObject
+) -> None:
+    name, changed = sent[0], copy.deepcopy(sent[1])
     container, key = data.draw(st.sampled_from(list(places(changed))))
     match data.draw(st.sampled_from(["replace", "remove", "add"])):
         case "remove":
@@ -248,7 +289,7 @@ def test_the_document_and_the_server_agree_on_any_change(body: Any, data: st.Dat
         case _:
             container[key] = data.draw(test_schema.JSON)
 
-    check_agreement(changed)
+    check_agreement(changed, name)
 
 
 # --- what answers hold
