@@ -88,7 +88,10 @@ def reserve(
     """`turn` is (input, end_user)."""
     if conversation is not None:
         last = lock(db, conversation, owner)
-        db.execute("UPDATE rmw_conversation SET running = ? WHERE id = ?", (id, conversation))
+        db.execute(
+            "UPDATE rmw_conversation SET running = ? WHERE id = ? AND owner = ?",
+            (id, conversation, owner),
+        )
     elif parent is not None:
         last = db.execute(
             f"SELECT branch, depth FROM rmw_response WHERE {OWNED}", (parent, owner)

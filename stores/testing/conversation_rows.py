@@ -83,7 +83,10 @@ class ConversationRowTests(StoreHooks):
         assert await store.reserve(turn_in("conv", "c"), owner=STRANGER) is False
 
         assert await store.conversation("conv", owner=OWNER) == before
-        assert await history_of(store, "conv") == said("a")
+        with pytest.raises(ConversationLocked):
+            await store.reserve(turn_in("conv", "d"), owner=OWNER)
+        await store.finish("b", outcome("b"), owner=OWNER, lease=LEASE)
+        assert await history_of(store, "conv") == said("ab")
 
     async def test_ids_of_conversations_and_responses_are_one_kind(
         self, store: SessionStore
