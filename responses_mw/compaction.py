@@ -49,7 +49,8 @@ async def summarise(answers: Answers, turn: Turn, record: TurnRecord) -> Summary
     usage: UsageReported | None = None
     stopped = Stopped()
     async with contextlib.aclosing(answers.batches(asked, record)) as batches:
-        async for _, deltas in batches:
+        async for deployment, deltas in batches:
+            record.deployment, record.upstream_model = deployment.id, deployment.model
             for delta in deltas:
                 match delta:
                     case TextDelta(piece):

@@ -1,5 +1,6 @@
 """Compaction: by request, and in the middle of a conversation that has grown long."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,7 +22,8 @@ from responses_mw.deltas import (
     ToolCallStarted,
     UsageReported,
 )
-from responses_mw.errors import UpstreamRefused
+from responses_mw.errors import UpstreamRefused, UpstreamUnavailable
+from responses_mw.records import TurnRecord
 from responses_mw.router import Deployment
 from responses_mw.seals import Compacted, Sealer
 from responses_mw.settings import Settings
@@ -234,6 +236,74 @@ async def test_usage_that_is_not_reported_is_estimated() -> None:
         made = await http.compact("A.")
     assert made["usage"]["input_tokens"] > 20
     assert made["usage"]["output_tokens"] > 0
+
+
+async def test_a_summary_that_nobody_waits_for_is_not_written_to_its_end() -> None:
+    class Endless:
+        begun = asyncio.Event()
+        stopped = False
+
+        async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+            self.begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.stopped = True
+            yield Stopped()
+
+    endless = Endless()
+    body = [{"type": "http.request", "body": b'{"model": "m", "input": "A."}'}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if body:
+            return body.pop()
+        await endless.begun.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = ResponsesApp(store=MemoryStore(), models={"m": endless})
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/responses/compact",
+        "query_string": b"",
+        "headers": [],
+    }
+    async with asyncio.timeout(5), app.lifespan():
+        await app(scope, receive, send)
+    assert endless.stopped
+    assert sent[0]["status"] == 499
+
+
+async def test_observers_see_what_a_compaction_cost_and_who_wrote_it() -> None:
+    seen: list[TurnRecord] = []
+
+    class Observer:
+        def on_start(self, record: TurnRecord) -> None:
+            assert record.status == "in_progress"
+
+        def on_first_delta(self, record: TurnRecord) -> None: ...
+
+        def on_end(self, record: TurnRecord) -> None:
+            seen.append(record)
+
+    provider = ScriptedProvider("short", UpstreamUnavailable("no connection"))
+    app = ResponsesApp(store=MemoryStore(), models={"m": provider}, observers=[Observer()])
+    async with (
+        app.lifespan(),
+        httpx2.AsyncClient(transport=InProcessTransport(app), base_url="http://test") as http,
+    ):
+        for _ in range(2):
+            await http.post("/responses/compact", json={"model": "m", "input": "A."})
+    assert [(one.status, one.error) for one in seen] == [
+        ("completed", None),
+        ("failed", "upstream_unavailable"),
+    ]
+    assert seen[0].usage is not None
+    assert (seen[0].deployment, len(seen[0].attempts)) == ("m", 1)
 
 
 async def test_the_official_client_compacts_and_goes_on() -> None:
