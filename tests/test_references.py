@@ -1,5 +1,6 @@
 """item_reference: what it leads to, for whom, and what is stored in its place."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from every_store import store, store_url
 
 from responses_mw.app import ResponsesApp
-from responses_mw.deltas import Stopped, ToolCallDelta, ToolCallStarted
+from responses_mw.deltas import Stopped, TextDelta, ToolCallDelta, ToolCallStarted
 from responses_mw.testing import ScriptedProvider
 from responses_mw.testing.asgi import InProcessTransport
 from responses_mw.testing.providers import text_of
@@ -193,3 +194,26 @@ async def test_many_references_to_a_response_read_it_once(http: Http, store: Ses
     await http.ask([reference(id) for id in ids])
     assert reads == [one["id"]]
     assert http.last == [str(n) for n in reversed(range(50))]
+
+
+async def test_an_item_of_a_response_that_still_runs_is_not_yet_one(store: SessionStore) -> None:
+    go_on = asyncio.Event()
+    app = ResponsesApp(
+        store=store,
+        models={"m": ScriptedProvider([TextDelta("a"), go_on, Stopped()], "second")},
+        owner=lambda request: "ann",
+    )
+    async with (
+        app.lifespan(),
+        httpx2.AsyncClient(transport=InProcessTransport(app), base_url="http://test") as client,
+    ):
+        body = {"model": "m", "input": "Go.", "background": True}
+        id = (await client.post("/responses", json=body)).json()["id"]
+        item = {"id": id.replace("resp_", "msg_") + "_0"}
+        early = await client.post("/responses", json={"model": "m", "input": [item]})
+        go_on.set()
+        while (await client.get(f"/responses/{id}")).json()["status"] != "completed":
+            await asyncio.sleep(0.01)
+        late = await client.post("/responses", json={"model": "m", "input": [item]})
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "response_in_progress")
+    assert late.status_code == 200
