@@ -6,6 +6,7 @@ before the terminal event leaves, and a stored response goes on when its client 
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Mapping
@@ -123,9 +124,9 @@ class Generation:
         """The chain up to and including this response, as a store would tell it. For a `chain`."""
         assert self._chain is not None
         *before, asked = self._chain.turns
-        outcome = outcome_of(self._assembler)
+        outcome = self._outcome()
         said = StoredTurn(asked.input, list(outcome.output), outcome.native)
-        return History(outcome.status, [*before, said])
+        return History(outcome.status, [*before, said], self.deployment)
 
     def listen(self, after: int = -1) -> Listener:
         """Hears every event with a number above `after`: those that were, then those that come."""
@@ -349,7 +350,7 @@ class Generation:
             return
         try:
             kept = await record.store.finish(
-                record.id, outcome_of(self._assembler), owner=record.owner, lease=record.lease
+                record.id, self._outcome(), owner=record.owner, lease=record.lease
             )
         except StoreError as error:
             raise unavailable(error) from error
@@ -358,6 +359,9 @@ class Generation:
                 "The response was deleted or taken over by another worker while it was generated.",
                 code="response_lost",
             )
+
+    def _outcome(self) -> Outcome:
+        return dataclasses.replace(outcome_of(self._assembler), deployment=self.deployment)
 
     async def _release(self) -> None:
         """Takes the reservation back; what cannot be taken back runs out with its lease."""

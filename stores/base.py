@@ -54,6 +54,11 @@ class NewResponse:
     end_user: str | None = None
     conversation: str | None = None
     """Instead of `parent`: the turn goes behind the conversation's last one, and holds its lock."""
+    chain: str | None = None
+    """The first response of its chain, or the conversation: what usage is summed by."""
+    api_key: str | None = None
+    """The id of the virtual key it was asked with."""
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.parent is not None and self.conversation is not None:
@@ -81,6 +86,10 @@ class Outcome:
     native: NativeState | None = None
     cuts: Json = None
     """How the output was cut into events, so that its stream can be told again."""
+    deployment: str | None = None
+    """Who answered: a chain that goes on may want to stay there."""
+    cost_nano: int | None = None
+    """In nano-dollars; None where a price is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,11 @@ class StoredResponse:
     request: dict[str, Any] | None = None
     cuts: Json = None
     conversation: str | None = None
+    chain: str | None = None
+    api_key: str | None = None
+    tags: tuple[str, ...] = ()
+    deployment: str | None = None
+    cost_nano: int | None = None
 
 
 class StoredTurn(NamedTuple):
@@ -123,10 +137,12 @@ class StoredTurn(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class History:
     """The chain up to and including one response; `status` is that response's, `turns` oldest
-    first."""
+    first, `deployment` who answered the last one that ended."""
 
     status: Status
     turns: list[StoredTurn] = field(default_factory=list)
+    deployment: str | None = None
+    chain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ class _Handle:
     request: bytes | None = None
     conversation: str | None = None
     cancel_requested: bool = False
+    asked: tuple[str | None, str | None, tuple[str, ...]] = (None, None, ())
+    deployment: str | None = None
+    cost_nano: int | None = None
 
     @property
     def turn(self) -> Turn:
@@ -59,6 +62,7 @@ class _Conversation:
     body: bytes
     hidden: set[str] = field(default_factory=set)
     running: str | None = None
+    deployment: str | None = None
 
     def move(self, branch: Branch, depth: int) -> None:
         self.branch.head = -1
@@ -110,6 +114,7 @@ class MemoryStore(SessionStore):
             attempt=new.lease.attempt,
             request=request,
             conversation=new.conversation,
+            asked=(new.chain, new.api_key, tuple(new.tags)),
         )
         return True
 
@@ -162,9 +167,11 @@ class MemoryStore(SessionStore):
         turn = handle.turn
         turn.output, turn.native, turn.cuts = output, native, cuts
         handle.status, handle.body, handle.request = outcome.status, body, None
+        handle.deployment, handle.cost_nano = outcome.deployment, outcome.cost_nano
         conversation = self._conversations.get(handle.conversation or "")
         if conversation is not None and conversation.running == id:
             conversation.move(handle.branch, handle.depth)
+            conversation.deployment = outcome.deployment
         return True
 
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
@@ -204,7 +211,9 @@ class MemoryStore(SessionStore):
         if found is None:
             return None
         turns = [turn.read() for turn in line(found.branch, found.depth)]
-        return History("completed" if handle is None else handle.status, turns[::-1])
+        if handle is None:
+            return History("completed", turns[::-1], deployment=found.deployment)
+        return History(handle.status, turns[::-1], handle.deployment, handle.asked[0])
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         handle = self._owned(id, owner)
@@ -370,6 +379,7 @@ def _encoded_cuts(cuts: Json) -> bytes | None:
 def _stored(id: str, handle: _Handle) -> StoredResponse:
     lease = Lease(handle.worker, from_micros(handle.lease_until), handle.attempt)
     turn = handle.turn
+    chain, api_key, tags = handle.asked
     return StoredResponse(
         id=id,
         owner=handle.branch.owner,
@@ -382,4 +392,9 @@ def _stored(id: str, handle: _Handle) -> StoredResponse:
         request=None if handle.request is None else decode(handle.request),
         cuts=None if turn.cuts is None else decode(turn.cuts),
         conversation=handle.conversation,
+        chain=chain,
+        api_key=api_key,
+        tags=tags,
+        deployment=handle.deployment,
+        cost_nano=handle.cost_nano,
     )

@@ -93,7 +93,9 @@ class PostgresStore(PostgresConversations):
         turn = (encode(list(new.input), "input"), _name(new.end_user))
         request = None if new.request is None else encode(new.request, "request")
         times = (to_micros(lease.until), lease.attempt, to_micros(new.created_at))
-        handle = (new.status, lease.worker, *times, body, request, new.conversation)
+        tags = encode(list(new.tags), "tags") if new.tags else None
+        asked = (new.conversation, new.chain, new.api_key, tags)
+        handle = (new.status, lease.worker, *times, body, request, *asked)
         parent = new.parent if new.conversation is None else new.conversation
         if parent is not None and not possible(parent):
             return False
@@ -146,7 +148,8 @@ class PostgresStore(PostgresConversations):
             if lost and await connection.fetchval(sql.FINISHED, id, owner, lease.attempt, *end):
                 return True
             held = (id, owner, lease.worker, lease.attempt)
-            return await connection.fetchval(sql.FINISH, *held, *end, *turn) is not None
+            answered = (outcome.deployment, outcome.cost_nano)
+            return await connection.fetchval(sql.FINISH, *held, *end, *answered, *turn) is not None
 
         return await self._database.run(work)
 
@@ -171,11 +174,12 @@ class PostgresStore(PostgresConversations):
             return None
         rows.sort(key=itemgetter("depth"))
         parts: list[bytes] = []
-        for _, input, output, scope, native, _ in rows:
+        for _, input, output, scope, native, *_ in rows:
             state = b"null" if scope is None else b"[%b,%b]" % (encode(scope, "scope"), native)
             parts += (input, output or b"[]", state)
         turns = decode_turns(b"[%b]" % b",".join(parts), count=len(rows))
-        return History(rows[-1]["status"], turns)
+        last = rows[-1]
+        return History(last["status"], turns, last["deployment"], last["chain"])
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         rows = await self._fetch_owned(sql.GET, id, owner)
@@ -267,6 +271,11 @@ def _stored(row: Any) -> StoredResponse:
         request=None if row["request"] is None else decode(row["request"]),
         cuts=None if row["cuts"] is None else decode(row["cuts"]),
         conversation=row["conversation"],
+        chain=row["chain"],
+        api_key=row["api_key"],
+        tags=() if row["tags"] is None else tuple(decode(row["tags"])),
+        deployment=row["deployment"],
+        cost_nano=row["cost_nano"],
     )
 
 

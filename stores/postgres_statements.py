@@ -11,7 +11,7 @@ that one holds its branches FOR UPDATE, so that what its next statement sees of 
 
 HANDLE = """
 rmw_response (id, owner, branch, depth, status, worker, lease_until, attempt, cancel_requested,
-              created_at, body, request, conversation)
+              created_at, body, request, conversation, chain, api_key, tags)
 """
 
 RUNNING = "status IN ('queued', 'in_progress')"
@@ -21,19 +21,20 @@ OWNED = "id = $1 AND owner = $2 AND conversation IS DISTINCT FROM id"
 RESERVE_FIRST = f"""
 WITH root AS (INSERT INTO rmw_branch (id, owner) VALUES ($3, $2)),
      turn AS (INSERT INTO rmw_turn (branch, depth, input, end_user) VALUES ($3, 0, $4, $5))
-INSERT INTO {HANDLE} VALUES ($1, $2, $3, 0, $6, $7, $8, $9, 0, $10, $11, $12, $13) RETURNING 1
+INSERT INTO {HANDLE} VALUES ($1, $2, $3, 0, $6, $7, $8, $9, 0, $10, $11, $12, $13, $14, $15, $16)
+RETURNING 1
 """
 
-# The branch is locked before the handle is read: who waited here for a delete finds it gone. $14 is
+# The branch is locked before the handle is read: who waited here for a delete finds it gone. $17 is
 # the parent, or the hidden handle of the conversation $13: to nobody else that one is a parent.
 RESERVE_NEXT = f"""
 WITH line AS MATERIALIZED (
         SELECT id FROM rmw_branch
-        WHERE id = (SELECT branch FROM rmw_response WHERE id = $14 AND owner = $2)
+        WHERE id = (SELECT branch FROM rmw_response WHERE id = $17 AND owner = $2)
         FOR KEY SHARE),
      parent AS MATERIALIZED (
         SELECT r.branch, r.depth FROM line JOIN rmw_response r ON r.branch = line.id
-        WHERE r.id = $14 AND r.owner = $2 AND (r.conversation IS DISTINCT FROM r.id OR r.id = $13)
+        WHERE r.id = $17 AND r.owner = $2 AND (r.conversation IS DISTINCT FROM r.id OR r.id = $13)
         FOR KEY SHARE OF r),
      straight AS (
         INSERT INTO rmw_turn (branch, depth, input, end_user)
@@ -47,7 +48,7 @@ WITH line AS MATERIALIZED (
         INSERT INTO rmw_turn (branch, depth, input, end_user)
         SELECT fork.id, depth + 1, $4, $5 FROM fork, parent RETURNING branch)
 INSERT INTO {HANDLE}
-SELECT $1, $2, place.branch, parent.depth + 1, $6, $7, $8, $9, 0, $10, $11, $12, $13
+SELECT $1, $2, place.branch, parent.depth + 1, $6, $7, $8, $9, 0, $10, $11, $12, $13, $14, $15, $16
 FROM (SELECT branch FROM straight UNION ALL SELECT branch FROM sibling) place, parent
 RETURNING 1
 """
@@ -77,13 +78,14 @@ UPDATE rmw_response SET cancel_requested = 1 WHERE id = $1 AND owner = $2 AND {R
 
 FINISH = f"""
 WITH ended AS (
-   UPDATE rmw_response SET status = $5, body = $6, worker = NULL, lease_until = NULL, request = NULL
+   UPDATE rmw_response SET status = $5, body = $6, deployment = $7, cost_nano = $8,
+                           worker = NULL, lease_until = NULL, request = NULL
    WHERE {HELD} RETURNING branch, depth, conversation),
      moved AS (
-   UPDATE rmw_response head SET branch = ended.branch, depth = ended.depth
+   UPDATE rmw_response head SET branch = ended.branch, depth = ended.depth, deployment = $7
    FROM ended JOIN rmw_conversation c ON c.id = ended.conversation AND c.running = $1
    WHERE head.id = c.id)
-UPDATE rmw_turn t SET output = $7, scope = $8, native = $9, cuts = $10
+UPDATE rmw_turn t SET output = $9, scope = $10, native = $11, cuts = $12
 FROM ended WHERE t.branch = ended.branch AND t.depth = ended.depth RETURNING 1
 """
 
@@ -103,7 +105,7 @@ SELECT id FROM renewed WHERE cancel_requested <> 0
 
 STORED = """
 id, owner, status, worker, lease_until, attempt, cancel_requested, created_at, body, request,
-conversation
+conversation, chain, api_key, tags, deployment, cost_nano
 """
 
 TAKE_EXPIRED = f"""
@@ -132,15 +134,15 @@ INPUT = f"SELECT t.input FROM rmw_response JOIN rmw_turn t USING (branch, depth)
 # everybody's. Joining the turns on the server would save rows but copies every byte three times,
 # which is slower from 100 KB on. Only the response's own row has a status.
 HISTORY = """
-WITH RECURSIVE line (branch, upto, parent, fork, status) AS (
-    SELECT r.branch, r.depth, b.parent, b.fork, r.status
+WITH RECURSIVE line (branch, upto, parent, fork, status, deployment, chain) AS (
+    SELECT r.branch, r.depth, b.parent, b.fork, r.status, r.deployment, r.chain
     FROM rmw_response r JOIN rmw_branch b ON b.id = r.branch WHERE r.id = $1 AND r.owner = $2
   UNION ALL
-    SELECT line.parent, line.fork, b.parent, b.fork, NULL
+    SELECT line.parent, line.fork, b.parent, b.fork, NULL, NULL, NULL
     FROM line CROSS JOIN LATERAL (
         SELECT parent, fork FROM rmw_branch WHERE id = line.parent OFFSET 0) b)
 SELECT t.depth, t.input, t.output, t.scope, t.native,
-    CASE WHEN t.depth = line.upto THEN line.status END AS status
+    CASE WHEN t.depth = line.upto THEN line.status END AS status, deployment, chain
 FROM line CROSS JOIN LATERAL (
     SELECT depth, input, output, scope, native FROM rmw_turn
     WHERE rmw_turn.branch = line.branch AND depth <= line.upto ORDER BY depth OFFSET 0) t

@@ -189,6 +189,9 @@ class SQLiteStore(SQLiteConversations):
                 encode(new.body, "body"),
                 None if new.request is None else encode(new.request, "request"),
                 new.conversation,
+                None if new.chain is None else text(new.chain, "the chain"),
+                None if new.api_key is None else text(new.api_key, "the key's id"),
+                encode(list(new.tags), "tags") if new.tags else None,
             ),
         )
         if key(new.parent or "") is None or key(new.conversation or "") is None:
@@ -215,8 +218,12 @@ class SQLiteStore(SQLiteConversations):
             partial(
                 operations.finish,
                 leased=_leased(id, owner, lease),
-                status=outcome.status,
-                body=encode(outcome.body, "body"),
+                end=(
+                    outcome.status,
+                    encode(outcome.body, "body"),
+                    outcome.deployment,
+                    outcome.cost_nano,
+                ),
                 turn=(
                     encode(list(outcome.output), "output"),
                     None if native is None else text(native.scope, "scope"),
@@ -254,9 +261,9 @@ class SQLiteStore(SQLiteConversations):
         lines = await self._read(operations.HISTORY, key(id), key(owner))
         if not lines:
             return None
-        status, depth, _ = lines[0]
-        joined = b"[" + b",".join([turns for _, _, turns in reversed(lines)]) + b"]"
-        return History(status, decode_turns(joined, count=depth + 1))
+        status, deployment, chain, depth, _ = lines[0]
+        joined = b"[" + b",".join([turns for *_, turns in reversed(lines)]) + b"]"
+        return History(status, decode_turns(joined, count=depth + 1), deployment, chain)
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         rows = await self._read(operations.OWNED_RESPONSE, key(id), key(owner))
@@ -363,7 +370,7 @@ def _encoded_cuts(cuts: Json) -> bytes | None:
 def _stored(row: tuple[Any, ...]) -> StoredResponse:
     """From a row of RESPONSE."""
     id, owner, status, body, output, created, worker, until, attempt, cancel, *rest = row
-    request, cuts, conversation = rest
+    request, cuts, conversation, chain, api_key, tags, deployment, cost_nano = rest
     return StoredResponse(
         id=id,
         owner=owner,
@@ -376,4 +383,9 @@ def _stored(row: tuple[Any, ...]) -> StoredResponse:
         request=None if request is None else decode(request),
         cuts=None if cuts is None else decode(cuts),
         conversation=conversation,
+        chain=chain,
+        api_key=api_key,
+        tags=() if tags is None else tuple(decode(tags)),
+        deployment=deployment,
+        cost_nano=cost_nano,
     )

@@ -75,7 +75,7 @@ class SQLiteConversations(SessionStore):
 
 def _create(db: sqlite3.Connection, id: str, owner: str, created_at: int, body: bytes) -> None:
     place = operations.root(db, owner, (b"[]", None))
-    handle = ("completed", None, None, 1, created_at, b"{}", None, id)
+    handle = ("completed", None, None, 1, created_at, b"{}", None, id, None, None, None)
     operations.insert(db, id, owner, place, handle)
     db.execute(
         "INSERT INTO rmw_conversation (id, owner, created_at, body) VALUES (?, ?, ?, ?)",

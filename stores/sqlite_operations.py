@@ -14,7 +14,7 @@ from stores.base import ConversationLocked, StoreError
 Place = tuple[int, int]
 """(branch, depth)"""
 
-Handle = tuple[str, str | None, int | None, int, int, bytes, bytes | None, str | None]
+Handle = tuple[str | int | bytes | None, ...]
 """A response's columns from `status` on, in the order of `insert`."""
 
 # One row per branch, the youngest first. Two things here are measured, not taste. The correlated
@@ -22,15 +22,15 @@ Handle = tuple[str, str | None, int | None, int, int, bytes, bytes | None, str |
 # And the turns are joined inside SQLite: every row that Python fetches gives up the GIL and must
 # win it back from a busy event loop, which made 1,000 rows take a second.
 HISTORY = """
-WITH RECURSIVE line(branch, upto, parent, fork, status) AS (
-    SELECT r.branch, r.depth, b.parent, b.fork, r.status
+WITH RECURSIVE line(branch, upto, parent, fork, status, deployment, chain) AS (
+    SELECT r.branch, r.depth, b.parent, b.fork, r.status, r.deployment, r.chain
     FROM rmw_response r CROSS JOIN rmw_branch b ON b.id = r.branch
     WHERE r.id = ? AND r.owner = ?
     UNION ALL
-    SELECT line.parent, line.fork, b.parent, b.fork, NULL
+    SELECT line.parent, line.fork, b.parent, b.fork, NULL, NULL, NULL
     FROM line CROSS JOIN rmw_branch b ON b.id = line.parent
 )
-SELECT status, upto, (
+SELECT status, deployment, chain, upto, (
     SELECT CAST(group_concat(turn, ',') AS BLOB) FROM (
         SELECT CASE
             WHEN native IS NOT NULL
@@ -44,7 +44,8 @@ SELECT status, upto, (
 
 RESPONSE = """
 SELECT r.id, r.owner, r.status, r.body, t.output, r.created_at, r.worker, r.lease_until,
-    r.attempt, r.cancel_requested, r.request, t.cuts, r.conversation
+    r.attempt, r.cancel_requested, r.request, t.cuts, r.conversation, r.chain, r.api_key, r.tags,
+    r.deployment, r.cost_nano
 FROM rmw_response r CROSS JOIN rmw_turn t ON t.branch = r.branch AND t.depth = r.depth
 WHERE r.id = ?
 """
@@ -109,8 +110,8 @@ def insert(db: sqlite3.Connection, id: str, owner: str, place: Place, handle: Ha
     try:
         db.execute(
             "INSERT INTO rmw_response (id, owner, branch, depth, cancel_requested, status, worker,"
-            " lease_until, attempt, created_at, body, request, conversation)"
-            " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " lease_until, attempt, created_at, body, request, conversation, chain, api_key, tags)"
+            " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (id, owner, *place, *handle),
         )
     except sqlite3.IntegrityError as error:
@@ -182,15 +183,16 @@ def finish(
     db: sqlite3.Connection,
     leased: tuple[str | None, str | None, str | None, int],
     *,
-    status: str,
-    body: bytes,
+    end: tuple[str, bytes, str | None, int | None],
     turn: tuple[bytes, str | None, bytes | None, bytes | None],
 ) -> bool:
-    """`leased` is (id, owner, worker, attempt), `turn` is (output, scope, native, cuts)."""
+    """`leased` is (id, owner, worker, attempt), `end` is (status, body, deployment, cost), `turn`
+    is (output, scope, native, cuts)."""
     ended = db.execute(
-        "UPDATE rmw_response SET status = ?, body = ?, worker = NULL, lease_until = NULL,"
-        f" request = NULL WHERE {LEASED} RETURNING id, conversation, branch, depth",
-        (status, body, *leased),
+        "UPDATE rmw_response SET status = ?, body = ?, deployment = ?, cost_nano = ?,"
+        " worker = NULL, lease_until = NULL, request = NULL"
+        f" WHERE {LEASED} RETURNING id, conversation, branch, depth",
+        (*end, *leased),
     ).fetchall()
     for id, conversation, *place in ended:
         db.execute(
@@ -200,9 +202,9 @@ def finish(
         )
         if conversation is not None:
             db.execute(
-                "UPDATE rmw_response SET branch = ?, depth = ?"
+                "UPDATE rmw_response SET branch = ?, depth = ?, deployment = ?"
                 " WHERE id = (SELECT id FROM rmw_conversation WHERE id = ? AND running = ?)",
-                (*place, conversation, id),
+                (*place, end[2], conversation, id),
             )
     return bool(ended)
 

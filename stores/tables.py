@@ -87,7 +87,7 @@ class ResponseRow(Table, table=True):
 
     `worker`, `lease_until` and `request` (background work only) are NULL unless it runs. Where
     `conversation` is the row's own id, it is no response: it points to the conversation's last
-    turn.
+    turn. `tags` is a JSON array. `cost_nano` is in nano-dollars, NULL where a price is unknown.
     """
 
     __tablename__ = "rmw_response"
@@ -110,6 +110,11 @@ class ResponseRow(Table, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     request: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     conversation: str | None = Field(default=None, sa_column=Column(Text))
+    chain: str | None = Field(default=None, sa_column=Column(Text))
+    api_key: str | None = Field(default=None, sa_column=Column(Text))
+    tags: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    deployment: str | None = Field(default=None, sa_column=Column(Text))
+    cost_nano: int | None = Field(default=None, sa_column=Column(BigInteger))
 
 
 class ConversationRow(Table, table=True):
@@ -140,14 +145,15 @@ class MetaRow(Table, table=True):
 class UsageRow(Table, table=True):
     """What one response used, without content; it outlives the response.
 
-    `chain` is the first id of its chain. Cost is in nano-dollars and counts only where
-    `cost_known`: an unknown price is not a zero.
+    `chain` is the first id of its chain, or its conversation; `tags` a JSON array. Cost is in
+    nano-dollars and counts only where `cost_known`: an unknown price is not a zero.
     """
 
     __tablename__ = "rmw_usage"
     __table_args__ = (
         Index("ix_rmw_usage_owner", "owner", "created_at"),
         Index("ix_rmw_usage_time", "created_at"),
+        Index("ix_rmw_usage_user", "end_user", **_where("end_user")),
     )
 
     response: str = Field(sa_column=Column(Text, primary_key=True))
@@ -166,3 +172,4 @@ class UsageRow(Table, table=True):
     reasoning_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     cost_nano: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     cost_known: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
+    tags: str | None = Field(default=None, sa_column=Column(Text))

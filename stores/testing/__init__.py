@@ -19,12 +19,13 @@ pytest.register_assert_rewrite(
         for name in (
             *("turns", "chains", "deleting", "purging", "leases", "running", "owners", "values"),
             *("conversations", "conversation_rows", "conversation_erasing", "conversation_model"),
-            "life",
+            *("life", "accounts"),
         )
     )
 )
 
-from stores.testing.chains import ChainTests  # noqa: E402 -- after the rewrite is registered
+from stores.testing.accounts import AccountTests  # noqa: E402 -- after the rewrite is registered
+from stores.testing.chains import ChainTests  # noqa: E402
 from stores.testing.conversation_erasing import ConversationErasingTests  # noqa: E402
 from stores.testing.conversation_rows import ConversationRowTests  # noqa: E402
 from stores.testing.conversations import ConversationTests  # noqa: E402
@@ -52,5 +53,6 @@ class SessionStoreConformance(
     OwnerTests,
     ValueTests,
     LifeTests,
+    AccountTests,
 ):
     """Subclass it with an async fixture `store`."""

@@ -15,14 +15,17 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "input": (sql.INPUT, ("r77-9", "o7")),
     "reserve": (
         sql.RESERVE_NEXT,
-        ("new", "o7", 1, b"[]", None, "queued", "w", 1, 1, 1, b"{}", None, None, "r77-9"),
+        ("new", "o7", 1, b"[]", None, "queued", "w", 1, 1, 1, b"{}", *[None] * 5, "r77-9"),
     ),
     "checkpoint": (
         sql.CHECKPOINT,
         (["r77-9", "r5-1"], ["o7", "o5"], ["w"] * 2, [1] * 2, *([b"[]"] * 2 for _ in range(3))),
     ),
     "cancel": (sql.REQUEST_CANCEL, ("r77-9", "o7")),
-    "finish": (sql.FINISH, ("r77-9", "o7", "w", 1, "failed", b"{}", b"[]", None, None, None)),
+    "finish": (
+        sql.FINISH,
+        ("r77-9", "o7", "w", 1, "failed", b"{}", *[None] * 2, b"[]", *[None] * 3),
+    ),
     "release": (sql.RELEASE, ("r77-9", "o7", "w", 1)),
     "renew": (sql.RENEW, ("w", 1)),
     "take_expired": (sql.TAKE_EXPIRED, ("w", 1, 2, 100)),
