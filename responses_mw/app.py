@@ -126,7 +126,11 @@ class ResponsesApp(Starlette):
         """Opens the store and starts the upkeep, once per event loop. Raises StoreError."""
         loop = asyncio.get_running_loop()
         task = self._opened.get(loop)
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        if task is not None and task.done():
+            if not task.cancelled() and task.exception() is None:
+                return task.result()
+            task = None
+        if task is None:
             for gone in [old for old in self._opened if old.is_closed()]:
                 del self._opened[gone]
             task = self._opened[loop] = asyncio.create_task(self._open())

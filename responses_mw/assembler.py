@@ -236,7 +236,7 @@ class ResponseAssembler:
         if logprobs:
             self._cuts.add(cuts.LOGPROBS, message.output_index, len(text), len(logprobs))
         else:
-            self._cuts.add(cuts.TEXT, message.output_index, len(text))
+            self._cuts.add_text(message.output_index, len(text))
         said = message.text(text, logprobs)
         return [*opening, *said] if opening else said
 

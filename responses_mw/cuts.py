@@ -33,6 +33,7 @@ TEXT, LOGPROBS, REFUSAL, SUMMARY, CONTENT, ANNOTATION, STARTED, CALL, ARGUMENTS,
 PART, PASSED = 11, 12
 
 _NO_ITEM = -1
+_NONE: Group = [None, None]
 _CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
 
 
@@ -42,6 +43,15 @@ class CutList:
     def __init__(self) -> None:
         self.groups: list[Group] = []
         self.chars = 0
+
+    def add_text(self, index: int, length: int) -> None:
+        """What `add` does for most deltas of most answers."""
+        last = self.groups[-1] if self.groups else _NONE
+        if last[0] == TEXT and last[1] == index:
+            last.append(length)
+        else:
+            self.groups.append([TEXT, index, length])
+        self.chars += length
 
     def add(self, kind: int, index: int, *lengths: int) -> None:
         """Lengths join the last group if it is of the same kind and item."""

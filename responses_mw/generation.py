@@ -157,6 +157,8 @@ class Generation:
 
     async def reserved(self) -> None:
         """Waits until the response can be found in the store. Raises StoreUnavailable."""
+        if self._record is None or self._record.new is None:
+            return
         while self._beginning is None:
             await self._signal.wait()
         await asyncio.shield(self._beginning)
@@ -195,8 +197,9 @@ class Generation:
 
     async def run(self) -> None:
         """Never raises: whatever happens is said to the clients and kept."""
-        self._beginning = asyncio.create_task(self._reserve())
-        self._beginning.add_done_callback(self._reserved)
+        if self._record is not None and self._record.new is not None:
+            self._beginning = asyncio.create_task(self._reserve(self._record, self._record.new))
+            self._beginning.add_done_callback(self._reserved)
         self._signal.send()
         for observer in self._observers:
             observer.on_start(self._noted)
@@ -240,16 +243,13 @@ class Generation:
                 if self._noted.first_delta_s is None:
                     self._note_first_delta()
 
-    async def _reserve(self) -> None:
-        record = self._record
-        if record is None or record.new is None:
-            return
+    async def _reserve(self, record: Record, new: NewResponse) -> None:
         try:
-            reserved = await record.store.reserve(record.new, owner=record.owner)
+            reserved = await record.store.reserve(new, owner=record.owner)
         except StoreError as error:
             raise unavailable(error) from error
         if not reserved:
-            raise previous_response_not_found(record.new.parent)
+            raise previous_response_not_found(new.parent)
 
     def _reserved(self, task: "asyncio.Task[None]") -> None:
         """A turn that cannot be kept is not generated: nobody waits for the upstream then."""
@@ -261,8 +261,8 @@ class Generation:
     async def _begin(self) -> None:
         if self._begun:
             return
-        assert self._beginning is not None
-        await asyncio.shield(self._beginning)
+        if self._beginning is not None:
+            await asyncio.shield(self._beginning)
         if not self._begun and self._error is None:
             self._begun = True
             self._next_checkpoint = asyncio.get_running_loop().time() + _UNKEPT_S
@@ -366,10 +366,11 @@ class Generation:
     async def _release(self) -> None:
         """Takes the reservation back; what cannot be taken back runs out with its lease."""
         record = self._record
-        if record is None or self._beginning is None:
+        if record is None:
             return
         with contextlib.suppress(ResponsesError, StoreError):
-            await self._beginning
+            if self._beginning is not None:
+                await self._beginning
             await record.store.release(record.id, owner=record.owner, lease=record.lease)
 
 

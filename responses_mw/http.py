@@ -59,13 +59,20 @@ class Heard(Protocol):
 
 class EventStream(Response):
     """Sends events as they come, each whole in one chunk and several at a time. `leave` is called
-    if the client goes before their end, and must end them."""
+    if the client goes before their end, and must end them; `watching` looks out for that already.
+    """
 
     def __init__(
-        self, heard: Heard, *, headers: dict[str, str], leave: Callable[[], None] | None = None
+        self,
+        heard: Heard,
+        *,
+        headers: dict[str, str],
+        leave: Callable[[], None] | None = None,
+        watching: "asyncio.Task[None] | None" = None,
     ) -> None:
         self._heard = heard
         self._leave = leave or heard.leave
+        self._watching = watching
         self.status_code = 200
         self.background = None
         self.media_type = "text/event-stream"
@@ -73,7 +80,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        watching = asyncio.create_task(watch(receive, self._leave))
+        watching = self._watching or asyncio.create_task(watch(receive, self._leave))
         try:
             await send(start)
             async for events in self._heard.batches():

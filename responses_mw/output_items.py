@@ -18,12 +18,13 @@ class OpenText:
     """A content part that is streamed as text: output_text, refusal, reasoning_text or
     summary_text."""
 
-    __slots__ = ("_pieces", "annotations", "body", "logprobs", "place", "stem", "type")
+    __slots__ = ("_delta", "_pieces", "annotations", "logprobs", "place", "stem", "type")
 
     def __init__(self, type: str, stem: str, place: dict[str, Any]) -> None:
         self.type = type
         self.stem = stem
         self.place = place
+        self._delta = {"type": stem + ".delta", **place}
         self.annotations: list[Mapping[str, Any]] = []
         self.logprobs: list[Mapping[str, Any]] = []
         self._pieces: list[str] = []
@@ -54,7 +55,7 @@ class OpenText:
 
     def delta(self, text: str, logprobs: Sequence[Mapping[str, Any]] = ()) -> Event:
         self._pieces.append(text)
-        event = {"type": self.stem + ".delta", **self.place, "delta": text}
+        event = {**self._delta, "delta": text}
         if self.type == "output_text":
             self.logprobs.extend(logprobs)
             event["logprobs"] = list(logprobs)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -129,21 +129,20 @@ class Router:
                     await aclose()
 
 
-async def _batches(provider: Provider, turn: Turn) -> AsyncGenerator[list[Delta], None]:
+def _batches(provider: Provider, turn: Turn) -> AsyncGenerator[list[Delta], None]:
+    batches: Callable[[Turn], AsyncGenerator[list[Delta], None]] | None
     batches = getattr(provider, "batches", None)
-    if batches is not None:
-        async with contextlib.aclosing(batches(turn)) as stream:
-            async for deltas in stream:
-                yield deltas
-    else:
-        deltas = provider.stream(turn)
-        try:
-            async for delta in deltas:
-                yield [delta]
-        finally:
-            aclose = getattr(deltas, "aclose", None)
-            if aclose is not None:
-                await aclose()
+    return _one_by_one(provider.stream(turn)) if batches is None else batches(turn)
+
+
+async def _one_by_one(deltas: AsyncIterator[Delta]) -> AsyncGenerator[list[Delta], None]:
+    try:
+        async for delta in deltas:
+            yield [delta]
+    finally:
+        aclose = getattr(deltas, "aclose", None)
+        if aclose is not None:
+            await aclose()
 
 
 def _as_known_to(deployment: Deployment, turn: Turn) -> Turn:

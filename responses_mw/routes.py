@@ -59,11 +59,7 @@ class ResponseRoutes:
         if not asked.stream:
             response = await _unless_left(generation, generation.result(), request)
             return json_response(response, headers=_headers(generation))
-        listener = generation.listen()
-        await _unless_left(generation, generation.accepted(), request)
-        return EventStream(
-            listener, leave=lambda: generation.leave(listener), headers=_headers(generation)
-        )
+        return await _streamed(generation, request)
 
     async def get(self, request: Request) -> Response:
         service, owner = await self._entrance(request)
@@ -103,6 +99,25 @@ def _headers(generation: Generation) -> dict[str, str]:
     if generation.dropped:
         headers["x-responses-mw-dropped"] = ",".join(generation.dropped)
     return {**headers, **generation.notes}
+
+
+async def _streamed(generation: Generation, request: Request) -> EventStream:
+    """Raises what happened before the answer began."""
+    listener = generation.listen()
+
+    def leave() -> None:
+        generation.leave(listener)
+
+    watching = asyncio.create_task(watch(request.receive, leave))
+    try:
+        await generation.accepted()
+    except BaseException as error:
+        watching.cancel()
+        if isinstance(error, asyncio.CancelledError):
+            leave()
+        raise
+    headers = _headers(generation)
+    return EventStream(listener, leave=leave, headers=headers, watching=watching)
 
 
 async def _unless_left(generation: Generation, waiting: Awaitable[Any], request: Request) -> Any:

@@ -4,7 +4,7 @@ Bytes in, whole events out, whatever the chunking. An unterminated last event is
 9.2.6).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from responses_mw.errors import UpstreamProtocolError
 
@@ -12,8 +12,7 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     event: str | None
     data: bytes
 
@@ -29,12 +28,21 @@ class SSEParser:
         self._max = max_event_bytes
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        lines = self._lines.feed(chunk)
-        return [event for line in lines if (event := self._line(line)) is not None]
+        events: list[ServerSentEvent] = []
+        for line in self._lines.feed(chunk):
+            if line:
+                self._field(line)
+            elif self._data:
+                data = self._data
+                events.append(
+                    ServerSentEvent(self._event, data[0] if len(data) == 1 else b"\n".join(data))
+                )
+                self._event, self._data, self._size = None, [], 0
+            else:
+                self._event = None
+        return events
 
-    def _line(self, line: bytes) -> ServerSentEvent | None:
-        if not line:
-            return self._dispatch()
+    def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
@@ -44,14 +52,6 @@ class SSEParser:
                 raise _too_long(self._max)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
-        return None
-
-    def _dispatch(self) -> ServerSentEvent | None:
-        event, data = self._event, self._data
-        self._event, self._data, self._size = None, [], 0
-        if not data:
-            return None
-        return ServerSentEvent(event, data[0] if len(data) == 1 else b"\n".join(data))
 
 
 class NDJSONParser:
@@ -81,22 +81,21 @@ class _Lines:
             chunk = self._without_byte_order_mark(chunk)
         if b"\r" in chunk or self._skip_newline:
             chunk = self._with_newlines(chunk)
-        if b"\n" not in chunk:
-            self._wait(chunk)
-            return []
-        first, *lines = chunk.split(b"\n")
-        self._wait(first)
-        lines.insert(0, b"".join(self._pieces))
-        self._pieces, self._size = [], 0
-        self._wait(lines.pop())
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if lines and self._pieces:
+            self._wait(lines[0])
+            lines[0] = b"".join(self._pieces)
+            self._pieces, self._size = [], 0
+        if rest:
+            self._wait(rest)
         return lines
 
     def _wait(self, piece: bytes) -> None:
-        if piece:
-            self._pieces.append(piece)
-            self._size += len(piece)
-            if self._size > self._max:
-                raise _too_long(self._max)
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > self._max:
+            raise _too_long(self._max)
 
     def _with_newlines(self, chunk: bytes) -> bytes:
         """A CR ends its line at once; the LF of a CRLF may come with the next chunk."""

@@ -10,16 +10,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from responses_mw.app import ResponsesApp
 from responses_mw.cli.drain import Drain
 from responses_mw.cli.gate import Gate
-from responses_mw.errors import ResponsesError
-from responses_mw.http import on_error
+
+_ROOT = "/v1"
 
 
 class Standalone:
@@ -27,16 +25,8 @@ class Standalone:
 
     def __init__(self, responses: ResponsesApp, *, key: str | None) -> None:
         self._responses = responses
-        app = Starlette(
-            routes=[Mount("/v1", responses), Mount("", responses)],
-            lifespan=self._lifespan,
-            exception_handlers={
-                ResponsesError: on_error,
-                HTTPException: on_error,
-                Exception: on_error,
-            },
-        )
-        gate = Gate(app, key=key)
+        self._living = Starlette(lifespan=self._lifespan)
+        gate = Gate(self._mounted, key=key)
         self._drain = Drain(gate, patience_s=responses.settings.drain_s, begun=self._ending)
         trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
         drain: Any = self._drain  # uvicorn has types of its own for the same three arguments
@@ -48,6 +38,16 @@ class Standalone:
             name.startswith(b"x-forwarded-") for name, _ in scope.get("headers", ())
         )
         await (self._forwarded if through_proxy else self._drain)(scope, receive, send)
+
+    async def _mounted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Two Mounts would do, for a tenth of what a short answer costs.
+        if scope["type"] == "lifespan":
+            await self._living(scope, receive, send)
+            return
+        if scope["path"].startswith(_ROOT + "/"):
+            root = scope.get("root_path", "") + _ROOT
+            scope = {**scope, "root_path": root, "app_root_path": root}
+        await self._responses(scope, receive, send)
 
     def _ending(self) -> None:
         self._responses.draining = True
