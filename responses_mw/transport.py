@@ -1,7 +1,9 @@
-"""Speaks HTTP to upstreams: the only file that imports aiohttp.
+"""Speaks HTTP to upstreams: the only file that imports httpx, and aiohttp beneath it.
 
 A deployment's adapter encodes the turn, this posts it, cuts the answer into events and hands them
-to the decoder. Foreign exceptions become the tree in `errors.py` here.
+to the decoder. Foreign exceptions become the tree in `errors.py` here. httpx's transport over
+aiohttp is called by itself: what a client adds (cookies, redirects, credentials of the machine) must
+not reach an upstream.
 """
 
 import asyncio
@@ -11,9 +13,10 @@ import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import httpx
 import orjson
 
 from responses_mw.adapters.base import PARSERS, Adapter, Counts, Revises, UpstreamRequest
@@ -28,7 +31,6 @@ from responses_mw.turn import Turn
 
 if TYPE_CHECKING:
     import aiohttp
-    import yarl
 
 Auth = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Mapping[str, str]]]
 """Credentials that change: `await auth(method, url, headers, body)` gives the headers to add. Asked
@@ -77,7 +79,11 @@ class HTTPProvider:
         self._auth = auth
         self._timeouts = timeouts or Timeouts()
         self._stream = stream
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._urls: dict[str, httpx.URL] = {}
+        self._timeout_extensions = {
+            "timeout": {"connect": self._timeouts.connect, "read": self._timeouts.read}
+        }
+        self._transports: dict[asyncio.AbstractEventLoop, httpx.AsyncBaseTransport] = {}
 
     def __repr__(self) -> str:
         return f"HTTPProvider({self.name!r}, base_url={self.base_url!r})"
@@ -101,7 +107,7 @@ class HTTPProvider:
             else:
                 yield list(self.adapter.decode(await self._whole(response), turn))
         finally:
-            response.release()
+            await response.aclose()
 
     async def count(self, turn: Turn) -> int | None:
         """Input tokens, as the upstream counts them; None where it does not."""
@@ -109,27 +115,27 @@ class HTTPProvider:
             return None
         response = await self._send(self.adapter.count(turn))
         try:
-            if response.status in (404, 405, 501):  # it speaks the format, but not all of it
+            if response.status_code in (404, 405, 501):  # it speaks the format, but not all of it
                 return None
-            if response.status >= 400:
+            if response.status_code >= 400:
                 raise await self._refusal(response)
             return self.adapter.counted(await self._whole(response))
         finally:
-            response.release()
+            await response.aclose()
 
     async def aclose(self) -> None:
         """Closes this event loop's connections; loops that are gone took theirs with them."""
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
-        if session is not None:
-            await session.close()
+        transport = self._transports.pop(asyncio.get_running_loop(), None)
+        if transport is not None:
+            await transport.aclose()
 
     # --- asking
 
-    async def _asked(self, turn: Turn) -> "tuple[UpstreamRequest, aiohttp.ClientResponse]":
+    async def _asked(self, turn: Turn) -> tuple[UpstreamRequest, httpx.Response]:
         """The request that was accepted: an adapter may revise one that was refused, once."""
         request = self.adapter.encode(turn)
         response = await self._send(request)
-        if response.status < 400:
+        if response.status_code < 400:
             return request, response
         refusal = await self._refusal(response)
         again = None
@@ -138,20 +144,21 @@ class HTTPProvider:
         if again is None:
             raise refusal
         response = await self._send(again)
-        if response.status >= 400:
+        if response.status_code >= 400:
             raise await self._refusal(response)
         return again, response
 
-    async def _send(self, request: UpstreamRequest) -> "aiohttp.ClientResponse":
-        session = self._session()
+    async def _send(self, request: UpstreamRequest) -> httpx.Response:
+        transport = self._transport()
         body = orjson.dumps(request.body)
         for attempt in range(self._timeouts.connect_retries + 1):
             url, headers = await self._addressed(request, body)
+            asked = httpx.Request(
+                "POST", url, headers=headers, content=body, extensions=self._timeout_extensions
+            )
             try:
                 with self._translated():
-                    return await session.post(
-                        url, data=body, headers=headers, allow_redirects=False
-                    )
+                    return await transport.handle_async_request(asked)
             except UpstreamUnavailable as error:
                 if attempt == self._timeouts.connect_retries or not _never_connected(error):
                     raise
@@ -160,27 +167,34 @@ class HTTPProvider:
 
     async def _addressed(
         self, request: UpstreamRequest, body: bytes
-    ) -> "tuple[yarl.URL, dict[str, str]]":
+    ) -> tuple[httpx.URL, dict[str, str]]:
         """URL and headers; what is signed is exactly what will be sent."""
-        from yarl import URL
-
-        with self._translated():
-            url = URL(self.base_url + request.path)
+        url = self._url(self.base_url + request.path)
         headers = {**self._headers, **_lowered(request.headers)}
         if self._auth is not None:
-            headers["host"] = url.host_port_subcomponent or ""
+            headers["host"] = url.netloc.decode()
             headers["content-length"] = str(len(body))
             headers |= _lowered(await self._auth("POST", str(url), headers, body))
         return url, headers
 
-    def _session(self) -> "aiohttp.ClientSession":
+    def _url(self, address: str) -> httpx.URL:
+        """Quoted as aiohttp will quote it. Models are few, and each has an address or two."""
+        url = self._urls.get(address)
+        if url is None:
+            from yarl import URL
+
+            with self._translated():
+                url = self._urls[address] = httpx.URL(str(URL(address)))
+        return url
+
+    def _transport(self) -> httpx.AsyncBaseTransport:
         loop = asyncio.get_running_loop()
-        session = self._sessions.get(loop)
-        if session is None:
-            for gone in [old for old in self._sessions if old.is_closed()]:
-                del self._sessions[gone]
-            session = self._sessions[loop] = _new_session(self.base_url, self._timeouts)
-        return session
+        transport = self._transports.get(loop)
+        if transport is None:
+            for gone in [old for old in self._transports if old.is_closed()]:
+                del self._transports[gone]
+            transport = self._transports[loop] = _new_transport(self.base_url)
+        return transport
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -190,12 +204,15 @@ class HTTPProvider:
             raise self._told(error) from error
 
     def _told(self, error: BaseException) -> UpstreamError:
-        """aiohttp's errors as ours."""
+        """Theirs as ours. httpx-aiohttp calls every broken connection a ConnectTimeout: the cause
+        says what it was."""
         import aiohttp
 
-        reason = str(error) or type(error).__name__
-        match error:
-            case aiohttp.ClientPayloadError() if _undecodable(error.__cause__):
+        cause = error.__cause__ if isinstance(error, httpx.TransportError) else None
+        cause = cause or error
+        reason = str(cause) or type(cause).__name__
+        match cause:
+            case httpx.DecodingError():
                 message = f"{self.name} sent a body that its content-encoding does not decode"
                 return UpstreamProtocolError(message, provider=self.name)
             case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
@@ -209,48 +226,51 @@ class HTTPProvider:
 
     # --- hearing
 
-    def _accepted(
-        self, request: UpstreamRequest, response: "aiohttp.ClientResponse"
-    ) -> UpstreamInfo:
+    def _accepted(self, request: UpstreamRequest, response: httpx.Response) -> UpstreamInfo:
         names = ("x-request-id", "request-id", "x-amzn-requestid")
         given = (response.headers.get(name) for name in names)
         upstream_id = next((id for id in given if id), None)
         return UpstreamInfo(upstream_id=upstream_id, dropped=request.dropped)
 
-    async def _refusal(self, response: "aiohttp.ClientResponse") -> UpstreamError:
+    async def _refusal(self, response: httpx.Response) -> UpstreamError:
         try:
             with self._translated():
                 body = await _read(response, _MAX_ERROR_BYTES, cut=True)
         finally:
-            response.release()
-        return self.adapter.error(response.status, _lowered(response.headers), body)
+            await response.aclose()
+        return self.adapter.error(response.status_code, _lowered(response.headers), body)
 
-    async def _whole(self, response: "aiohttp.ClientResponse") -> bytes:
+    async def _whole(self, response: httpx.Response) -> bytes:
         with self._translated():
             return await _read(response, _MAX_ANSWER_BYTES)
 
-    async def _streamed(
-        self, response: "aiohttp.ClientResponse", turn: Turn
-    ) -> AsyncIterator[list[Delta]]:
+    async def _streamed(self, response: httpx.Response, turn: Turn) -> AsyncIterator[list[Delta]]:
         self._check_framing(response)
         parser = PARSERS[self.adapter.framing]()
         decoder = self.adapter.decoder(turn)
-        content = response.content
+        chunks = _chunks(response)
         while True:
             # A context manager would cost as much as a short event does.
             try:
-                chunk = await content.readany()
+                chunk = await anext(chunks, None)
             except _network_errors() as error:
                 raise self._told(error) from error
-            if not chunk:
+            if chunk is None:
                 break
-            events = parser.feed(chunk)
-            if deltas := [delta for event in events for delta in decoder.feed(event)]:
+            deltas: list[Delta] = []
+            try:
+                for event in parser.feed(chunk):
+                    deltas.extend(decoder.feed(event))
+            except UpstreamError:
+                # What was said before the error, in the same read, was said.
+                yield deltas
+                raise
+            if deltas:
                 yield deltas
         if deltas := list(decoder.close()):
             yield deltas
 
-    def _check_framing(self, response: "aiohttp.ClientResponse") -> None:
+    def _check_framing(self, response: httpx.Response) -> None:
         content_type = response.headers.get("content-type", "")
         if content_type.startswith("text/html"):
             raise UpstreamProtocolError(
@@ -260,10 +280,10 @@ class HTTPProvider:
             )
 
 
-async def _read(response: "aiohttp.ClientResponse", limit: int, *, cut: bool = False) -> bytes:
+async def _read(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while chunk := await response.content.readany():
+    async for chunk in _chunks(response):
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
@@ -283,24 +303,38 @@ def _streamed(turn: Turn, stream: bool) -> Turn:
     return replace(turn, stream=stream)
 
 
-def _is_json(response: "aiohttp.ClientResponse") -> bool:
+def _is_json(response: httpx.Response) -> bool:
     content_type: str = response.headers.get("content-type", "")
     return content_type.partition(";")[0].strip() == "application/json"
 
 
-def _new_session(base_url: str, timeouts: Timeouts) -> "aiohttp.ClientSession":
+def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    """As they come over the wire; httpx decodes them only where there is something to decode."""
+    if "content-encoding" in response.headers:
+        return response.aiter_bytes()
+    stream: Any = response.stream
+    return aiter(stream)
+
+
+def _new_transport(base_url: str) -> httpx.AsyncBaseTransport:
     # It takes 0.1 s to import, and only applications that call upstreams need it.
     import aiohttp
+    from httpx_aiohttp import AiohttpTransport
 
     secure = base_url.lower().startswith("https:")
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=_trusted() if secure else True),
-        timeout=aiohttp.ClientTimeout(sock_connect=timeouts.connect, sock_read=timeouts.read),
-        # Cookies of one user's answer must not go out with another's request.
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # Not trust_env: it reads .netrc, in a thread and at every request, and sends what it finds.
-        proxy=proxy_for(base_url),
-    )
+    context = _trusted() if secure else True
+
+    def session() -> "aiohttp.ClientSession":
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=context),
+            # Cookies of one user's answer must not go out with another's request.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Not trust_env: it reads .netrc at every request, and sends what it finds.
+            proxy=proxy_for(base_url),
+        )
+
+    # Its own context is for sessions that it makes itself.
+    return AiohttpTransport(verify=False, client=session)
 
 
 def _trusted() -> ssl.SSLContext:
@@ -324,17 +358,12 @@ def proxy_for(url: str) -> str | None:
 def _network_errors() -> tuple[type[Exception], ...]:
     import aiohttp
 
-    return (aiohttp.ClientError, OSError, ValueError)
-
-
-def _undecodable(error: BaseException | None) -> bool:
-    from aiohttp.http_exceptions import ContentEncodingError
-
-    return isinstance(error, ContentEncodingError)
+    return (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
 
 
 def _never_connected(error: UpstreamUnavailable) -> bool:
     """Only then is it certain that nobody has begun to answer."""
     import aiohttp
 
-    return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+    cause: Any = error.__cause__
+    return isinstance(getattr(cause, "__cause__", None), aiohttp.ClientConnectorError)
