@@ -149,8 +149,10 @@ def _outputs(items: Sequence[Item]) -> Iterator[Item]:
 
 
 def _is_call(item: Item) -> bool:
-    return "call_id" in item and not item["type"].endswith("_output")
+    """One that its client must answer: a server runs hosted tools and programs by itself."""
+    by_server = item["type"] == "program" or item.get("execution") == "server"
+    return bool(item.get("call_id")) and not by_server and not item["type"].endswith("_output")
 
 
 def _is_output(item: Item) -> bool:
-    return "call_id" in item and item["type"].endswith("_output")
+    return bool(item.get("call_id")) and item["type"].endswith("_output")

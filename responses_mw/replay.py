@@ -19,6 +19,7 @@ _UNSAID = {
     "error": None,
     "incomplete_details": None,
     "usage": None,
+    "service_tier": "default",
 }
 
 

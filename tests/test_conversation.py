@@ -93,6 +93,20 @@ def test_stored_outputs_whose_call_was_purged_are_left_out() -> None:
     assert [item["type"] for item in items(rebuild(stored, []))] == ["message"]
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "tool_search_call", "call_id": None, "execution": "server", "arguments": {}},
+        {"type": "tool_search_call", "call_id": "c", "execution": "server", "arguments": {}},
+        {"type": "program", "call_id": "c", "code": "1"},
+        {"type": "mcp_call", "id": "m", "call_id": ""},
+    ],
+)
+def test_what_the_server_runs_by_itself_needs_no_answer(item: Item) -> None:
+    stored = history(StoredTurn([said("user", "?")], [item, said("assistant", "done")]))
+    assert item in items(rebuild(stored, [Span([said("user", "go on")])]))
+
+
 def test_a_whole_turn_keeps_its_native_form() -> None:
     text = "a long thought " * 20
     output = [said("assistant", text), call("a")]
