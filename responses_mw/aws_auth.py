@@ -189,7 +189,10 @@ def bedrock_url(region: str, endpoint: str | None = None) -> str:
 
 
 def _profile_region(profile: str | None) -> str | None:
-    from botocore.exceptions import ProfileNotFound
+    try:
+        from botocore.exceptions import ProfileNotFound
+    except ModuleNotFoundError:  # whoever has an API key needs no botocore
+        return None
 
     try:
         found: str | None = _session(profile).get_config_variable("region")

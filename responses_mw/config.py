@@ -15,22 +15,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from responses_mw.adapters.base import Adapter
+from responses_mw.azure_upstreams import azure, azure_ai
+from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
 from responses_mw.config_table import Table
 from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
-from responses_mw.responses_upstreams import (
-    Place,
-    azure_place,
-    organisation,
-    responses_adapter,
-    speaks_responses,
-)
+from responses_mw.places import Place, Served, address
+from responses_mw.responses_upstreams import organisation, responses_adapter, speaks_responses
 from responses_mw.router import Deployment, Provider
 from responses_mw.transport import HTTPProvider, Timeouts
-from responses_mw.upstreams import AZURE_CHAT, COMPATIBLE_CHAT, OPENAI_CHAT, UPSTREAMS, Upstream
+from responses_mw.upstreams import COMPATIBLE_CHAT, OPENAI_CHAT, UPSTREAMS, Upstream
 
 logger = logging.getLogger(__name__)
+
+CLOUDS = ("azure", "azure_ai", "bedrock", "bedrock_mantle", "vertex_ai")
+"""Providers whose address, credentials or format depend on more than a key."""
 
 BARE_NAMES = {
     ("gpt-", "chatgpt-", "o1", "o3", "o4"): "openai",
@@ -128,6 +127,7 @@ def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
     """`local` is the one local model of this configuration, once something named it."""
     info = entry.table("model_info")
     id, limit = info.text("id"), info.number("max_input_tokens")
+    base_model = info.text("base_model")
     info.finish()
     params = entry.table("params" if entry.has("params") else "litellm_params")
     prefix, name = _split(params.required_text("model"), params.path)
@@ -138,7 +138,8 @@ def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
         case "python":
             deployment = Deployment(_imported(name, f"{params.path}.model"), id=id)
         case _:
-            deployment = Deployment(_over_http(prefix, params), model=name, id=id)
+            provider, name = _over_http(prefix, name, params, base_model)
+            deployment = Deployment(provider, model=name, id=id)
     params.finish()
     return dataclasses.replace(deployment, max_input_tokens=None if limit is None else int(limit))
 
@@ -159,47 +160,61 @@ def _split(model: str, path: str) -> tuple[str, str]:
 
 
 def _providers() -> str:
-    return ", ".join(sorted({"azure", "local", "openai", "python", *UPSTREAMS}))
+    return ", ".join(sorted({"local", "openai", "python", *CLOUDS, *UPSTREAMS}))
 
 
 # --- upstreams over HTTP
 
 
-def _over_http(prefix: str, params: Table) -> HTTPProvider:
+def _over_http(
+    prefix: str, name: str, params: Table, base_model: str | None
+) -> tuple[HTTPProvider, str]:
+    """The provider, and its own name for the model."""
     responses = speaks_responses(prefix, params)
-    if prefix == "azure":
-        adapter: Adapter = AZURE_CHAT.adapter()
-        place = azure_place(params)
-        _check_azure_chat(place, params.path, responses=responses)
-    else:
-        base_url = params.text("api_base") or params.text("base_url")
-        upstream = _upstream(prefix, base_url, params.path)
-        adapter = upstream.adapter()
-        base_url = _address(base_url, upstream, prefix, params.path)
-        key = params.text("api_key") or _key_from_environment(base_url, upstream, params.path)
-        place = Place(base_url, upstream.headers(key))
-    if prefix == "openai":
-        place.headers.update(organisation(params))
+    served = _served(prefix, name, params, base_model, responses=responses)
+    place = served.place
     extra = params.table("extra_headers")
     place.headers.update({name.lower(): extra.required_text(name) for name in extra.keys})
-    if responses:
-        adapter = responses_adapter(prefix, place, params)
     timeout = params.number("timeout")
-    return HTTPProvider(
-        adapter,
+    provider = HTTPProvider(
+        responses_adapter(prefix, place, params) if responses else served.adapter,
         base_url=place.base_url,
         headers=place.headers,
         auth=place.auth,
         timeouts=None if timeout is None else Timeouts(read=timeout),
         name=prefix,
     )
+    return provider, served.name
 
 
-def _check_azure_chat(place: Place, path: str, *, responses: bool) -> None:
-    if not responses and place.api_version is not None:
-        raise ConfigurationError(
-            f"{path}.api_version: chat completions are called at Azure's /openai/v1; leave it out"
-        )
+def _served(
+    prefix: str, name: str, params: Table, base_model: str | None, *, responses: bool
+) -> Served:
+    match prefix:
+        case "azure":
+            return azure(name, params, responses=responses)
+        case "azure_ai":
+            return azure_ai(name, params, responses=responses)
+        case "bedrock":
+            return bedrock(name, params, base_model)
+        case "bedrock_mantle":
+            return bedrock_mantle(name, params, responses=responses)
+        case "vertex_ai":
+            return vertex_ai(name, params)
+        case _:
+            return _by_key(prefix, name, params)
+
+
+def _by_key(prefix: str, name: str, params: Table) -> Served:
+    """Whoever has one address and one key is a line of UPSTREAMS."""
+    base_url = address(params)
+    upstream = _upstream(prefix, base_url, params.path)
+    base_url = _address(base_url, upstream, prefix, params.path)
+    key = params.text("api_key") or _key_from_environment(base_url, upstream, params.path)
+    headers = upstream.headers(key)
+    if prefix == "openai":
+        headers.update(organisation(params))
+    return Served(upstream.adapter(), Place(base_url, headers), name)
 
 
 def _upstream(prefix: str, base_url: str | None, path: str) -> Upstream:
@@ -221,12 +236,9 @@ def _address(base_url: str | None, upstream: Upstream, prefix: str, path: str) -
                 f"{path}.api_base is missing: {prefix}/ has no address of its own"
             )
         return upstream.base_url
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"{path}.api_base is not an http:// or https:// address")
-    if parts.path in ("", "/"):
+    if urlsplit(base_url).path in ("", "/"):
         return base_url.rstrip("/") + upstream.path
-    return base_url
+    return base_url.rstrip("/").removesuffix(upstream.own_path)
 
 
 def _key_from_environment(base_url: str, upstream: Upstream, path: str) -> str | None:

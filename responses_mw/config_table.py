@@ -6,14 +6,16 @@ types, never values.
 
 import difflib
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from responses_mw.errors import ConfigurationError
 
 ENVIRONMENT = "os.environ/"
 TYPO = 0.8
 """How alike two keys must be (0..1) for one to be taken for the other, misspelt."""
+
+Word = TypeVar("Word", bound=str)
 
 
 class Table:
@@ -53,6 +55,15 @@ class Table:
         if not value:
             raise ConfigurationError(f"{self._at(key)} is missing")
         return value
+
+    def one_of(self, key: str, known: Sequence[Word]) -> Word | None:
+        value = self.text(key)
+        if value is None:
+            return None
+        for word in known:
+            if word == value:
+                return word
+        raise ConfigurationError(f"{self._at(key)} must be one of {', '.join(known)}")
 
     def number(self, key: str) -> float | None:
         value = self._get(key)

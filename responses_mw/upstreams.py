@@ -12,8 +12,9 @@ from responses_mw.adapters import chat_dialects as dialects
 from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.base import Adapter
 from responses_mw.adapters.chat_completions import ChatCompletions
+from responses_mw.adapters.gemini import Gemini
 
-KeyHeader = Literal["authorization", "x-api-key"]
+KeyHeader = Literal["authorization", "x-api-key", "x-goog-api-key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Upstream:
     """`key_variable` is read when the file names no key; without a default address it is optional.
 
     `path` is what an `api_base` without any path gets: some vendors' users give the bare host.
+    `own_path` is what the adapter's paths begin with: an `api_base` that ends in it is cut.
     """
 
     adapter: Callable[[], Adapter]
@@ -28,6 +30,7 @@ class Upstream:
     key_variable: str | None = None
     key_header: KeyHeader = "authorization"
     path: str = ""
+    own_path: str = ""
 
     def headers(self, key: str | None) -> dict[str, str]:
         if key is None:
@@ -48,7 +51,6 @@ def _chat(
 OPENAI_CHAT = _chat(dialects.OPENAI, "https://api.openai.com/v1", "OPENAI_API_KEY")
 COMPATIBLE_CHAT = _chat(dialects.GENERIC)
 """What `openai/NAME` with an `api_base` of its own is: somebody else's server."""
-AZURE_CHAT = _chat(dialects.AZURE)
 
 UPSTREAMS: Mapping[str, Upstream] = {
     "anthropic": Upstream(
@@ -56,6 +58,7 @@ UPSTREAMS: Mapping[str, Upstream] = {
         "https://api.anthropic.com",
         "ANTHROPIC_API_KEY",
         key_header="x-api-key",
+        own_path="/v1",
     ),
     "cerebras": _chat(dialects.CEREBRAS, "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
     "cohere": _chat(dialects.COHERE, "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY"),
@@ -65,6 +68,13 @@ UPSTREAMS: Mapping[str, Upstream] = {
     "deepseek": _chat(dialects.DEEPSEEK, "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
     "fireworks_ai": _chat(
         dialects.GENERIC, "https://api.fireworks.ai/inference/v1", "FIREWORKS_AI_API_KEY"
+    ),
+    "gemini": Upstream(
+        Gemini,
+        "https://generativelanguage.googleapis.com/v1beta",
+        "GEMINI_API_KEY",
+        key_header="x-goog-api-key",
+        path="/v1beta",
     ),
     "groq": _chat(dialects.GROQ, "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     "hosted_vllm": _chat(dialects.VLLM, key_variable="HOSTED_VLLM_API_KEY"),

@@ -288,16 +288,6 @@ def test_a_file_is_read_as_yaml(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) 
         ({"model": "hosted_vllm/x"}, "model_list[0].litellm_params.api_base is missing"),
         ({"model": "azure/x"}, "model_list[0].litellm_params.api_base is missing"),
         (
-            {
-                "model": "azure/x",
-                "api_base": "https://r.azure.com",
-                "api_key": SECRET,
-                "api_version": "2025-01-01",
-                "use_chat_completions_api": True,
-            },
-            "model_list[0].litellm_params.api_version: chat completions are called at",
-        ),
-        (
             {"model": "openai/x", "api_key": SECRET, "responses_dialect": "x"},
             "model_list[0].litellm_params.responses_dialect is 'x'; known are azure,",
         ),

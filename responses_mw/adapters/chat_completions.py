@@ -5,6 +5,7 @@ Only the seam stands here: `chat_encode` writes requests, `chat_decode` reads an
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from responses_mw.adapters.base import Decoder, Framing, UpstreamRequest
 from responses_mw.adapters.chat_decode import ChatDecoder, decode_answer
@@ -17,18 +18,22 @@ from responses_mw.turn import Turn
 
 
 class ChatCompletions:
+    """`api_version` is for Azure's older addresses."""
+
     framing: Framing = "sse"
 
-    def __init__(self, dialect: ChatDialect = OPENAI) -> None:
+    def __init__(self, dialect: ChatDialect = OPENAI, *, api_version: str | None = None) -> None:
         self.dialect = dialect
         self.name = dialect.name
+        self._query = "" if api_version is None else f"?api-version={api_version}"
 
     def scope(self, turn: Turn) -> str:
         """The whole model name: behind a gateway, signatures bind to the model, not to a family."""
         return f"chat_completions/{self.dialect.name}/{turn.model}"
 
     def encode(self, turn: Turn) -> UpstreamRequest:
-        return encode_turn(turn, self.dialect, scope=self.scope(turn))
+        request = encode_turn(turn, self.dialect, scope=self.scope(turn))
+        return replace(request, path=request.path + self._query) if self._query else request
 
     def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
         return iter(decode_answer(body, self.dialect, scope=self.scope(turn)))

@@ -27,7 +27,7 @@ CONTEXT_LENGTH_CODES = {
 CONTEXT_LENGTH_TEXT = re.compile(
     r"prompt (is )?too long|input is too long|input tokens exceeded|too many tokens"
     r"|input token count .{0,40}exceeds|maximum context length|max context length"
-    r"|available context size|context window",
+    r"|available context size|context window|exceeds? (the )?context limit",
     re.IGNORECASE,
 )
 SPENT_CODES = {"insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached"}
