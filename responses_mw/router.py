@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, M
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from responses_mw.cost import Prices
 from responses_mw.deltas import Delta
 from responses_mw.errors import ConfigurationError, InvalidRequest, UpstreamError, UpstreamRefused
 from responses_mw.records import Attempt, TurnRecord
@@ -40,13 +41,17 @@ class Deployment:
     """One place that answers for a model. `model` is its own name for it, None: the public one.
 
     `id` names it in headers and records; None: made from the public name and its place in the list.
-    `max_input_tokens` is how many a turn may have, where that is known.
+    `max_input_tokens` is how many a turn may have, where that is known. `prices` are its own, else
+    those of the kept list; `base_model` is what the list knows it by (`provider/name`), where its
+    address and name do not say.
     """
 
     provider: Provider
     model: str | None = None
     id: str | None = None
     max_input_tokens: int | None = None
+    prices: Prices | None = None
+    base_model: str | None = None
 
 
 class Answers(Protocol):

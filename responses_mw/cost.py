@@ -1,0 +1,222 @@
+"""What a response cost: prices of a deployment's own, else of a kept list, in nano-dollars.
+
+A price that nobody told is unknown, and then so is the cost: never zero. The list is the package
+`genai-prices`, data and no network; it is imported only here, and only when it is first needed.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from responses_mw.deltas import UsageReported
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ModelInfo, ModelPrice
+
+NANO = 1_000_000_000
+_MILLION = 1_000_000
+
+_CLOUDS: Mapping[str, str] = {
+    "azure": "azure",
+    "azure_ai": "azure",
+    "bedrock": "aws",
+    "bedrock_mantle": "aws",
+    "vertex_ai": "google",
+}
+"""Whose addresses are an account's own. All others are known by their address alone: a name such as
+`openai` may stand before anybody's server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Dollars per token; None is unknown. Tokens read from or written to a cache and reasoning cost
+    what other input and output does, unless they have a price. `request` is for each response."""
+
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    reasoning: Decimal | None = None
+    request: Decimal = Decimal(0)
+
+    def cost_nano(self, usage: UsageReported) -> int | None:
+        """None if tokens were used that have no price."""
+        cached, written = usage.cached_tokens, usage.cache_write_tokens
+        thought = min(usage.reasoning_tokens, usage.output_tokens)
+        total = self.request
+        for count, price in (
+            (max(usage.input_tokens - cached - written, 0), self.input),
+            (cached, self.input if self.cache_read is None else self.cache_read),
+            (written, self.input if self.cache_write is None else self.cache_write),
+            (usage.output_tokens - thought, self.output),
+            (thought, self.output if self.reasoning is None else self.reasoning),
+        ):
+            if not count:
+                continue
+            if price is None:
+                return None
+            total += price * count
+        return int((total * NANO).to_integral_value())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model is asked: what the price list knows it by."""
+
+    provider: str
+    base_url: str
+
+
+class Priced(Protocol):
+    """A deployment. `prices` are its own, `base_model` is what it is in truth (`provider/name`),
+    where its names do not tell."""
+
+    @property
+    def prices(self) -> Prices | None: ...
+    @property
+    def base_model(self) -> str | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def provider(self) -> object: ...
+
+
+class PriceList:
+    """The kept list; `load` it before the first question, which else waits for it."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[Place | None, str], ModelInfo | None] = {}
+        self._rates: dict[int, tuple[ModelPrice, _Rates]] = {}
+
+    async def load(self) -> None:
+        """Takes a fifth of a second, once, in a thread."""
+        await asyncio.to_thread(_snapshot)
+
+    def of(
+        self,
+        deployment: Priced,
+        *,
+        reported: str | None = None,
+        input_tokens: int = 0,
+        tier: str | None = None,
+        at: datetime | None = None,
+    ) -> Prices | None:
+        """What a deployment costs: its own prices, or the list's with what it says of caches and
+        reasoning. `reported` is what the upstream called the model that answered."""
+        own = deployment.prices
+        if own is not None and (own.input is not None or own.output is not None):
+            return own
+        place, models = _named(deployment, reported)
+        listed = self.prices(place, models, input_tokens=input_tokens, tier=tier, at=at)
+        if own is None or listed is None:
+            return listed
+        said = {name: getattr(own, name) for name in ("cache_read", "cache_write", "reasoning")}
+        return replace(listed, **{name: price for name, price in said.items() if price is not None})
+
+    def prices(
+        self,
+        place: Place | None,
+        models: Iterable[str],
+        *,
+        input_tokens: int = 0,
+        tier: str | None = None,
+        at: datetime | None = None,
+    ) -> Prices | None:
+        """Of the first of `models` that the list knows at this place, now and for an input of this
+        length. `place` None: each model is `provider/name`."""
+        for model in models:
+            found = self._model(place, model)
+            if found is not None:
+                context = None if tier in (None, "default", "auto") else {"service_tier": tier}
+                price = found.get_prices(at or datetime.now(UTC), context)
+                return self._rates_of(price, shared=context is None).prices(input_tokens)
+        return None
+
+    def _model(self, place: Place | None, model: str) -> "ModelInfo | None":
+        if (place, model) not in self._models:
+            if len(self._models) > 1000:  # names may come from clients, by a wildcard
+                self._models.clear()
+            self._models[place, model] = _lookup(place, model)
+        return self._models[place, model]
+
+    def _rates_of(self, price: "ModelPrice", *, shared: bool) -> "_Rates":
+        """Those of the list itself live as long as it does; those made for a tier do not."""
+        if not shared:
+            return _Rates(price)
+        if id(price) not in self._rates:
+            self._rates[id(price)] = (price, _Rates(price))
+        return self._rates[id(price)][1]
+
+
+def _named(deployment: Priced, reported: str | None) -> tuple[Place | None, list[str]]:
+    """Where the list should look, and for which names."""
+    if deployment.base_model is not None:
+        return None, [deployment.base_model]
+    base_url = getattr(deployment.provider, "base_url", None)
+    if not isinstance(base_url, str):
+        return None, []
+    names = [name for name in (reported, deployment.model) if name]
+    return Place(getattr(deployment.provider, "name", ""), base_url), names
+
+
+class _Rates:
+    """Prices of one model, which may depend on how long its input is."""
+
+    def __init__(self, price: "ModelPrice") -> None:
+        listed = {key: value for key, value in vars(price).items() if value is not None}
+        starts = {tier.start for value in listed.values() for tier in getattr(value, "tiers", ())}
+        self._steps = [(start, _prices(listed, start)) for start in sorted({-1, *starts})]
+
+    def prices(self, input_tokens: int) -> Prices:
+        reached = [prices for start, prices in self._steps if input_tokens > start]
+        return reached[-1]
+
+
+def _prices(listed: Mapping[str, Any], start: int) -> Prices:
+    """For inputs of more than `start` tokens; what crosses a step pays its price for all."""
+
+    def per_token(key: str) -> Decimal | None:
+        value = listed.get(key)
+        if value is None or isinstance(value, Decimal):
+            return None if value is None else value / _MILLION
+        reached = [tier.price for tier in value.tiers if tier.start <= start]
+        return Decimal(reached[-1] if reached else value.base) / _MILLION
+
+    return Prices(
+        input=per_token("input_mtok"),
+        output=per_token("output_mtok"),
+        cache_read=per_token("cache_read_mtok"),
+        cache_write=per_token("cache_write_mtok"),
+        reasoning=per_token("output_reasoning_mtok"),
+        request=listed.get("requests_kcount", Decimal(0)) / 1000,
+    )
+
+
+def _lookup(place: Place | None, model: str) -> "ModelInfo | None":
+    if place is None:
+        name, _, model = model.partition("/")
+        return _known(model, provider_id=_CLOUDS.get(name, name))
+    found = _known(model, url=place.base_url)
+    if found is None and place.provider in _CLOUDS:
+        found = _known(model, provider_id=_CLOUDS[place.provider])
+    return found
+
+
+def _known(
+    model: str, *, provider_id: str | None = None, url: str | None = None
+) -> "ModelInfo | None":
+    try:
+        _, found = _snapshot().find_provider_model(model, None, provider_id, url)
+    except LookupError:
+        return None
+    return found
+
+
+def _snapshot() -> "DataSnapshot":
+    from genai_prices.data_snapshot import get_snapshot  # 0.2 s and 10 MB
+
+    return get_snapshot()
