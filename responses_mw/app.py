@@ -95,8 +95,9 @@ class ResponsesApp(Starlette):
         """The public names that requests may ask for."""
         return self._router.names
 
-    def openapi(self, *, prefix: str = "") -> dict[str, Any]:
-        """The OpenAPI 3.1 document; also served as `/openapi.json`. `prefix` goes before its paths.
+    def openapi(self, *, prefix: str = "", server: str | None = None) -> dict[str, Any]:
+        """The OpenAPI 3.1 document; also served as `/openapi.json`. `prefix` goes before its paths,
+        which are below `server`.
 
         FastAPI's own document leaves out what is mounted. To have both on one page:
 
@@ -111,7 +112,8 @@ class ResponsesApp(Starlette):
         """
         from responses_mw.openapi import document  # only documents need it
 
-        return document(prefix=prefix)
+        prompts = self.settings.prompts is not None
+        return document(prefix=prefix, server=server, prompts=prompts)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Any = None) -> AsyncIterator[None]:

@@ -62,11 +62,14 @@ class ConversationRoutes:
     async def add_items(self, request: Request) -> Response:
         conversations = await self._conversations(request)
         asked = NewItems.parse(await self._body(request))
-        return json_response(await conversations.add(request.path_params["id"], asked.items))
+        asked_for = include(request.query_params)
+        page = await conversations.add(request.path_params["id"], asked.items)
+        return json_response({**page, "data": shown(page["data"], asked_for)})
 
     async def get_item(self, request: Request) -> Response:
         conversations = await self._conversations(request)
-        return json_response(await conversations.item(**request.path_params))
+        item = await conversations.item(**request.path_params)
+        return json_response(shown([item], include(request.query_params))[0])
 
     async def delete_item(self, request: Request) -> Response:
         conversations = await self._conversations(request)

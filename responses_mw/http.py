@@ -188,8 +188,16 @@ def include(query: QueryParams) -> frozenset[str]:
     return check_include([*query.getlist("include[]"), *query.getlist("include")])
 
 
+def flag(name: str, text: str) -> bool:
+    if text in ("true", "1", "false", "0"):
+        return text in ("true", "1")
+    raise InvalidRequest(
+        f"{name} must be 'true' or 'false', not {text[:20]!r}.", param=name, code="invalid_value"
+    )
+
+
 def limit(text: str) -> int:
-    if text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 100:
+    if text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= 100:
         return int(text)
     raise InvalidRequest(
         f"limit must be a whole number from 1 to 100, not {text[:20]!r}.",

@@ -23,6 +23,8 @@ class Application(Protocol):
     @property
     def models(self) -> list[str]: ...
 
+    def openapi(self, *, server: str | None) -> dict[str, Any]: ...
+
     async def open(self) -> Any: ...
 
 
@@ -71,9 +73,7 @@ class MetaRoutes:
         return json_response({"status": "ok"})
 
     async def openapi(self, request: Request) -> Response:
-        from responses_mw.openapi import document  # only documents need it
-
-        return json_response(document(server=request.scope.get("root_path") or "/"))
+        return json_response(self._app.openapi(server=request.scope.get("root_path") or "/"))
 
 
 def _model(name: str) -> dict[str, Any]:

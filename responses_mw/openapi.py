@@ -33,9 +33,11 @@ _IDENTITY: list[dict[str, list[str]]] = [{"bearer": []}, {}]
 """Clients send a bearer token; whether it is looked at is for the host to say."""
 
 
-def document(*, prefix: str = "", server: str | None = None) -> dict[str, Any]:
+def document(
+    *, prefix: str = "", server: str | None = None, prompts: bool = True
+) -> dict[str, Any]:
     """A new one for each call: the caller may change it. `prefix` goes before every path; `server`
-    is the address that paths are below."""
+    is the address that paths are below; `prompts`: the application has registered some."""
     found = {
         "openapi": "3.1.0",
         "info": {
@@ -48,7 +50,7 @@ def document(*, prefix: str = "", server: str | None = None) -> dict[str, Any]:
         "paths": {f"{prefix}{path}": _path(path) for path in OPERATIONS},
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**request_schemas(), **answer_schemas()},
+            "schemas": {**request_schemas(prompts=prompts), **answer_schemas()},
         },
     }
     return found if server is None else {**found, "servers": [{"url": server}]}

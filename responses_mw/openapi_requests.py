@@ -31,9 +31,9 @@ _WITHOUT_TYPE: Mapping[str, JsonSchema] = {
 """The items that need no type, and what must then hold so that they are not taken for another."""
 
 
-def request_schemas() -> dict[str, JsonSchema]:
-    """Components by name."""
-    create = _create()
+def request_schemas(*, prompts: bool) -> dict[str, JsonSchema]:
+    """Components by name; without `prompts` there is no prompt that a request could name."""
+    create = _create(prompts=prompts)
     return {
         **_table("part", parts.SHAPES),
         **_table("item", item_tables.SHAPES, without_type=_WITHOUT_TYPE),
@@ -118,7 +118,7 @@ def _choice() -> JsonSchema:
 # --- models
 
 
-def _create() -> JsonSchema:
+def _create(*, prompts: bool) -> JsonSchema:
     found = _model(
         CreateRequest,
         input={"anyOf": [{"type": "string", "maxLength": checks.MAX_TEXT}, _items()]},
@@ -136,6 +136,8 @@ def _create() -> JsonSchema:
     variable = {"anyOf": [{"type": "string"}, *(refer("part", kind) for kind in parts.OTHERS)]}
     variables: JsonSchema = {"type": "object", "additionalProperties": variable}
     _within(found, "prompt")["variables"] = nullable(variables)
+    if not prompts:
+        found["properties"]["prompt"] = _NOTHING
     _leave_out_later(found)
     must_have = {"anyOf": [{"allOf": [given("model"), given("input")]}, given("prompt")]}
     return {**found, "allOf": [must_have, *_rules_over_parameters()]}

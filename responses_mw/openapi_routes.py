@@ -42,7 +42,11 @@ _PAGE: Mapping[str, JsonSchema] = {
 }
 _RESUME: Mapping[str, JsonSchema] = {
     "stream": {**FLAG, "default": False},
-    "starting_after": {**COUNT, "description": "The sequence_number of the last event heard."},
+    "starting_after": {
+        **COUNT,
+        "maximum": 10**15 - 1,
+        "description": "The sequence_number of the last event heard.",
+    },
     **_INCLUDE,
 }
 _TURN_HEADERS = {

@@ -15,6 +15,7 @@ from responses_mw.http import (
     caller_of,
     cursor,
     descending,
+    flag,
     include,
     json_response,
     limit,
@@ -65,9 +66,10 @@ class ResponseRoutes:
         service, owner = await self._entrance(request)
         id, query = request.path_params["id"], request.query_params
         include(query)
-        if query.get("stream", "false") not in ("true", "1"):
+        after = cursor(query.get("starting_after"))
+        if not flag("stream", query.get("stream", "false")):
             return json_response(await service.get(id, owner=owner))
-        heard = await service.tell(id, owner=owner, after=cursor(query.get("starting_after")))
+        heard = await service.tell(id, owner=owner, after=after)
         return EventStream(heard, headers={"x-request-id": new_id("req")})
 
     async def cancel(self, request: Request) -> Response:

@@ -141,8 +141,8 @@ async def test_it_is_served_with_the_address_of_its_mount() -> None:
     host = FastAPI()
     host.mount("/ai/v1", responses)
 
-    assert await get(host, "/ai/v1/openapi.json") == {**DOCUMENT, "servers": [{"url": "/ai/v1"}]}
-    assert await get(responses, "/openapi.json") == {**DOCUMENT, "servers": [{"url": "/"}]}
+    assert await get(host, "/ai/v1/openapi.json") == responses.openapi(server="/ai/v1")
+    assert await get(responses, "/openapi.json") == responses.openapi(server="/")
 
 
 async def test_a_fastapi_host_can_take_it_into_its_own() -> None:
@@ -240,6 +240,15 @@ def test_what_must_be_there_is_said(body: Any) -> None:
 )
 def test_every_kind_of_body_is_described(name: str, body: Any) -> None:
     check_agreement(body, name)
+
+
+def test_a_prompt_is_described_where_there_are_some() -> None:
+    def prompt(**settings: Any) -> Any:
+        app = ResponsesApp(store="memory://", models={"echo": EchoProvider()}, **settings)
+        return app.openapi()["components"]["schemas"][f"{PREFIX}create"]["properties"]["prompt"]
+
+    assert prompt() == {"type": "null"}
+    assert "properties" in prompt(settings=Settings(prompts={"greeting": {"input": "Hi."}}))
 
 
 @needs_recordings
