@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,8 +18,8 @@ from responses_mw.envelope import shrunk
 from responses_mw.errors import InvalidRequest, ResponsesError, StoreUnavailable
 from responses_mw.listening import Listener, Signal
 from responses_mw.native_refs import pack
+from responses_mw.noting import Noting
 from responses_mw.output_items import Event
-from responses_mw.records import Observers, TurnRecord
 from responses_mw.replay import replay
 from responses_mw.router import Answers
 from responses_mw.settings import Settings
@@ -73,15 +72,13 @@ class Generation:
         record: Record | None,
         settings: Settings,
         *,
-        noted: TurnRecord,
-        observers: Observers = (),
+        noting: Noting,
         notes: Mapping[str, str],
         chain: History | None = None,
     ) -> None:
         self.id = assembler.id
-        self.background = noted.background
-        self._noted = noted
-        self._observers = observers
+        self.background = noting.record.background
+        self._noting = noting
         self.deployment: str | None = None
         self._turn = turn
         self._assembler = assembler
@@ -201,8 +198,7 @@ class Generation:
             self._beginning = asyncio.create_task(self._reserve(self._record, self._record.new))
             self._beginning.add_done_callback(self._reserved)
         self._signal.send()
-        for observer in self._observers:
-            observer.on_start(self._noted)
+        self._noting.start()
         try:
             if self._stillborn:
                 raise asyncio.CancelledError
@@ -216,7 +212,7 @@ class Generation:
             logger.exception("generating %s failed", self.id)
             await self._failed(ResponsesError("The server had an error while generating."))
         finally:
-            self._note_end()
+            self._noting.end(self._assembler, self._error)
             self._ended = True
             for listener in self._listeners:
                 listener.end()
@@ -232,16 +228,16 @@ class Generation:
         self._publish(await self._kept(events))
 
     async def _ask(self, router: Answers) -> None:
-        feed = self._assembler.feed
-        async with contextlib.aclosing(router.batches(self._turn, self._noted)) as batches:
+        feed, noted = self._assembler.feed, self._noting.record
+        async with contextlib.aclosing(router.batches(self._turn, noted)) as batches:
             async for deployment, deltas in batches:
                 if self.deployment is None:
-                    self.deployment = self._noted.deployment = deployment.id
-                    self._noted.upstream_model = deployment.model
+                    self.deployment = noted.deployment = deployment.id
+                    noted.upstream_model = deployment.model
                     await self._begin()
                 self._publish([event for delta in deltas for event in feed(delta)])
-                if self._noted.first_delta_s is None:
-                    self._note_first_delta()
+                if noted.first_delta_s is None and self._assembler.chars:
+                    self._noting.first_delta()
 
     async def _reserve(self, record: Record, new: NewResponse) -> None:
         try:
@@ -274,25 +270,6 @@ class Generation:
             self._published = events[-1]["sequence_number"] + 1
             for listener in self._listeners:
                 listener.tell(events)
-
-    def _note_first_delta(self) -> None:
-        if not self._assembler.chars:
-            return
-        self._noted.first_delta_s = time.monotonic()
-        for observer in self._observers:
-            observer.on_first_delta(self._noted)
-
-    def _note_end(self) -> None:
-        noted, assembler = self._noted, self._assembler
-        noted.ended_s = time.monotonic()
-        noted.usage = assembler.usage
-        noted.status = assembler.status
-        if self._error is not None:
-            noted.status, noted.error = "failed", self._error.code or self._error.type
-        elif assembler.error_code is not None:
-            noted.error = assembler.error_code
-        for observer in self._observers:
-            observer.on_end(noted)
 
     # --- what is kept
 

@@ -1,12 +1,12 @@
 """What there is to know about one turn beside its words: who asked, who answered, for how much.
 
 A record is filled while a response is generated; observers see it at three moments. It holds no
-prompt, no output and no key.
+key, and neither prompt nor output unless `Settings(log_content=True)` asks for them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from responses_mw.deltas import UsageReported
 from responses_mw.output_items import Status
@@ -39,6 +39,20 @@ class Attempt:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was said: the request's own input, without the conversation before it, and the answer,
+    both as items."""
+
+    input: Sequence[Mapping[str, Any]]
+    output: Sequence[Mapping[str, Any]] = ()
+    instructions: str | None = None
+
+
+Redact = Callable[[Content], Content | None]
+"""Called on the event loop, once a response has ended. None: nothing of it is told."""
+
+
 @dataclass(slots=True)
 class TurnRecord:
     """Times are seconds of a monotonic clock, `created_at` seconds since the epoch.
@@ -57,9 +71,13 @@ class TurnRecord:
     background: bool
     previous_response_id: str | None = None
     conversation: str | None = None
+    previous_deployment: str | None = None
+    """Who answered the turn before this one."""
     chain: str | None = None
     end_user: str | None = None
     deployment: str | None = None
+    fallback: str | None = None
+    """`from->to`, models or deployments, where somebody else answered than was wanted."""
     upstream_model: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
     first_delta_s: float | None = None
@@ -68,6 +86,8 @@ class TurnRecord:
     error: str | None = None
     usage: UsageReported | None = None
     cost_nano: int | None = None
+    content: Content | None = None
+    """Only where `Settings(log_content=True)`; redacted from `on_end` on, and before that None."""
 
 
 class Observer(Protocol):

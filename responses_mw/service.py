@@ -23,8 +23,9 @@ from responses_mw.generation import (
 )
 from responses_mw.ids import new_id
 from responses_mw.listening import Listener
+from responses_mw.noting import Noting
 from responses_mw.preparation import Preparation, conversation_not_found, kept
-from responses_mw.records import Caller, TurnRecord
+from responses_mw.records import Caller, Content, TurnRecord
 from responses_mw.replay import retell
 from responses_mw.router import Answers
 from responses_mw.runtime import HEAR_S, Runtime
@@ -199,17 +200,16 @@ class Service:
             record,
             self._runtime.settings,
             notes=notes,
-            noted=self._noted(request, body, caller, stored=record is not None),
-            observers=self._runtime.observers,
+            noting=self._noting(request, body, caller, stored=record is not None),
             chain=chain,
         )
         self._runtime.start(generation)
         return generation
 
-    def _noted(
+    def _noting(
         self, request: CreateRequest, body: dict[str, Any], caller: Caller, *, stored: bool
-    ) -> TurnRecord:
-        return TurnRecord(
+    ) -> Noting:
+        record = TurnRecord(
             id=body["id"],
             caller=caller,
             model=request.model,
@@ -222,6 +222,11 @@ class Service:
             conversation=request.conversation_id,
             end_user=request.safety_identifier or request.user,
         )
+        settings, asked = self._runtime.settings, None
+        if settings.log_content:
+            asked = Content(request.items, instructions=request.instructions)
+        observers, redact = self._runtime.observers, settings.redact_content
+        return Noting(record, observers, asked=asked, redact=redact)
 
     # --- reading
 

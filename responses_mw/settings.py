@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from responses_mw.output_items import RawReasoning
 from responses_mw.prompts import Prompts
+from responses_mw.records import Redact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,10 @@ class Settings:
     """None shows chains of thought as summaries, which every client understands; `openai` or
     `openresponses` shows them as reasoning content under the event names of the one or the
     other."""
+    log_content: bool = False
+    """What was asked and answered is told to the log and to callbacks, too."""
+    redact_content: Redact | None = field(default=None, repr=False)
+    """Gets that first, and gives back what may be told of it."""
     seal_key: bytes | None = field(default=None, repr=False)
     """Signs reasoning and compactions that clients keep themselves. None: made once and kept in the
     store."""
