@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from responses_mw.adapters.foreign_items import as_message
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
 
@@ -60,6 +61,8 @@ class Conversation:
                 pass  # another model's, or altered: only its author could use it
             case other:
                 self._leave_out(f"input.{other}", f"the Messages API has no {other!r} item")
+                if message := as_message(piece):
+                    self._add_message(message)
 
     def finish(self) -> None:
         """Takes off what a message must not end with, and messages that say nothing."""

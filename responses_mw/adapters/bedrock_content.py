@@ -14,6 +14,7 @@ import orjson
 from responses_mw.adapters.bedrock_blocks import object_of
 from responses_mw.adapters.bedrock_media import Block, Media
 from responses_mw.adapters.bedrock_models import FamilyRules
+from responses_mw.adapters.foreign_items import as_message
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
 
@@ -67,6 +68,8 @@ class Conversation:
                 pass  # another model's, or altered: only its author could use it
             case other:
                 self._leave_out(f"input.{other}", f"the Converse API has no {other!r} item")
+                if message := as_message(piece):
+                    self._add_message(message)
 
     def finish(self) -> None:
         """Brings the whole into the order that the model's family wants."""

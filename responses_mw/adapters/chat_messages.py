@@ -4,11 +4,13 @@ What a message may look like and which may follow which is decided here; paramet
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from responses_mw.adapters.chat_dialects import ChatDialect
+from responses_mw.adapters.foreign_items import as_message
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
 
@@ -60,12 +62,15 @@ class _Writer:
                 self._reasoning(item)
             case "function_call":
                 self._call(item)
-            case "function_call_output":
+            case "custom_tool_call":
+                self._call({**item, "arguments": json.dumps({"input": item["input"]})})
+            case "function_call_output" | "custom_tool_call_output":
                 self._output(item)
             case other:
-                raise UnsupportedByProvider(
-                    f"{self._dialect.name} cannot take an item of type {other!r}", param="input"
-                )
+                if f"input.{other}" not in self._dropped:
+                    self._dropped.append(f"input.{other}")
+                if message := as_message(item):
+                    self._message(message)
 
     def native(self, span: Span) -> None:
         """The message as it was said. Its calls are known to clients by the ids of the items."""

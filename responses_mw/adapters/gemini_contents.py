@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from responses_mw.adapters.foreign_items import as_message
 from responses_mw.adapters.gemini_models import ModelRules
 from responses_mw.adapters.media import read_data_url, read_file_data, type_of_url
 from responses_mw.errors import UnsupportedByProvider
@@ -82,6 +83,8 @@ class Contents:
                 pass  # another model's, or altered: only its author could use it
             case other:
                 self._leave_out(f"input.{other}", f"generateContent has no {other!r} item")
+                if message := as_message(piece):
+                    self._add_message(message)
 
     def finish(self) -> list[dict[str, Any]]:
         """The contents. An input of instructions alone is said by the user: there must be one."""

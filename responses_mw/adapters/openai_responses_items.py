@@ -4,21 +4,17 @@ Turns that the same upstream said go back as it said them; all else is written f
 ids mean nothing to it. What an upstream may be shown is decided here; parameters are not.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from responses_mw.adapters.foreign_items import as_message
 from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span
 
 LONGEST_CALL_ID = 64
 """Of the Responses API. A longer one is replaced there, so the upstream's own has to be kept."""
-
-_LEFT_OUT = {
-    "web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call",
-    "mcp_list_tools", "mcp_call", "tool_search_call", "tool_search_output", "program_output",
-}  # fmt: skip
-"""Work of hosted tools: what came of it is in the text that follows."""
 
 _ID_PREFIXES = {
     "computer_call": "cu_",
@@ -98,11 +94,21 @@ class InputWriter:
                 yield {key: entry[key] for key in entry if key not in ("id", "status")}
             case "function_call_output" | "custom_tool_call_output" if self._knows(entry):
                 yield {"type": entry["type"], **self._answer(entry), "output": self._output(entry)}
+            case "custom_tool_call" if self._has("function_call"):
+                arguments = json.dumps({"input": entry["input"]})
+                call = {key: entry[key] for key in ("call_id", "name")}
+                yield {"type": "function_call", **call, "arguments": arguments}
+            case "custom_tool_call_output" if self._has("function_call_output"):
+                answered = {"type": "function_call_output", **self._answer(entry)}
+                yield {**answered, "output": self._output(entry)}
             case other:
                 yield from self._other(other, entry)
 
     def _knows(self, item: Item) -> bool:
-        return self._dialect.items is None or item["type"] in self._dialect.items
+        return self._has(item["type"])
+
+    def _has(self, kind: str) -> bool:
+        return self._dialect.items is None or kind in self._dialect.items
 
     def _answer(self, item: Item) -> dict[str, Any]:
         """Which call is answered, and who made that call."""
@@ -112,12 +118,10 @@ class InputWriter:
 
     def _other(self, kind: str, item: Item) -> Iterator[Item]:
         if not self._knows(item):
-            if kind not in _LEFT_OUT:
-                raise UnsupportedByProvider(
-                    f"{self._dialect.name} cannot take an item of type {kind!r}", param="input"
-                )
-            if "input" not in self._dropped:
-                self._dropped.append("input")
+            if f"input.{kind}" not in self._dropped:
+                self._dropped.append(f"input.{kind}")
+            if message := as_message(item):
+                yield from self._message(message)
             return
         written = {**item}
         if str(item.get("id")).startswith("item_"):

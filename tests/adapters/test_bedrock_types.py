@@ -86,6 +86,7 @@ CONVERSATIONS: Mapping[str, list[Item]] = {
         {"type": "custom_tool_call_output", "call_id": "c", "output": '{"a": 1}'},
         {"type": "reasoning", "summary": []},
         {"type": "web_search_call", "action": {"type": "search", "query": "x"}},
+        message("user", "So?"),
     ],
 }
 

@@ -179,7 +179,6 @@ def test_a_file_id_is_refused_with_the_reason(item):
 @pytest.mark.parametrize(
     ("item", "named"),
     [
-        ({"type": "computer_call"}, "computer_call"),
         (user({"type": "input_smell"}), "input_smell"),
         (user({"type": "input_audio"}), "input_audio"),
         ({**message("assistant"), "content": [{"type": "hologram"}]}, "hologram"),

@@ -160,15 +160,26 @@ def test_a_tool_that_an_upstream_cannot_run_is_refused() -> None:
     assert body(OPENAI, tools=[{"type": "web_search"}])["tools"] == [{"type": "web_search"}]
 
 
-def test_work_of_hosted_tools_is_left_out_where_it_means_nothing() -> None:
+def test_work_of_hosted_tools_is_told_where_the_item_means_nothing() -> None:
     vllm = OpenAIResponses(dialect=dialects.VLLM)
     search = {"type": "web_search_call", "action": {"type": "search", "query": "q"}}
-    assert body(vllm, search)["input"] == []
-    assert dropped(vllm, search) == ("input",)
-    custom = {"type": "custom_tool_call", "call_id": "c", "name": "n", "input": "i"}
-    with pytest.raises(UnsupportedByProvider, match="custom_tool_call"):
-        body(vllm, custom)
+    [told] = body(vllm, search)["input"]
+    assert (told["role"], told["content"]) == (
+        "assistant",
+        "<web_search_call>\nq\n</web_search_call>",
+    )
+    assert dropped(vllm, search) == ("input.web_search_call",)
     assert body(OPENAI, search)["input"][0]["action"] == search["action"]
+
+
+def test_custom_tools_become_functions_where_there_are_only_those() -> None:
+    vllm = OpenAIResponses(dialect=dialects.VLLM)
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "n", "input": "i"}
+    answer = {"type": "custom_tool_call_output", "call_id": "c", "output": "o"}
+    assert body(vllm, call, answer)["input"] == [
+        {"type": "function_call", "call_id": "c", "name": "n", "arguments": '{"input": "i"}'},
+        {"type": "function_call_output", "call_id": "c", "output": "o"},
+    ]
 
 
 def test_a_part_that_nobody_takes_is_refused() -> None:

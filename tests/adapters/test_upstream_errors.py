@@ -43,7 +43,7 @@ def verdict(error):
         (400, {"error": {"message": "This model's maximum context length is 8 tokens."}}, TOO_LONG),
         (400, {"error": {"code": 400, "message": "the request exceeds the available context size",
                          "type": "exceed_context_size_error"}}, TOO_LONG),
-        (400, {"error": {"message": "input length and `max_tokens` exceed context limit: 8 + 2 > 9"}},
+        (400, {"error": {"message": "input length and `max_tokens` exceed context limit: 8 + 2"}},
          TOO_LONG),
         (400, {"error": {"message": "prompt too long; exceeded max context length by 9"}},
          TOO_LONG),
