@@ -31,6 +31,17 @@ _CLOUDS: Mapping[str, str] = {
 `openai` may stand before anybody's server."""
 
 
+_NAMES: Mapping[str, str] = {
+    "input": "input_cost_per_token",
+    "output": "output_cost_per_token",
+    "cache_read": "cache_read_input_token_cost",
+    "cache_write": "cache_creation_input_token_cost",
+    "reasoning": "output_cost_per_reasoning_token",
+    "request": "input_cost_per_request",
+}
+"""What LiteLLM calls them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
     """Dollars per token; None is unknown. Tokens read from or written to a cache and reasoning cost
@@ -42,6 +53,13 @@ class Prices:
     cache_write: Decimal | None = None
     reasoning: Decimal | None = None
     request: Decimal = Decimal(0)
+
+    @classmethod
+    def told(cls, named: Mapping[str, float]) -> "Prices":
+        """From a configuration's numbers, whose digits are meant as they were written."""
+        said = {ours: named.get(theirs) for ours, theirs in _NAMES.items()}
+        known = {name: Decimal(str(price)) for name, price in said.items() if price is not None}
+        return cls(**known)
 
     def cost_nano(self, usage: UsageReported) -> int | None:
         """None if tokens were used that have no price."""
@@ -72,13 +90,11 @@ class Place:
 
 
 class Priced(Protocol):
-    """A deployment. `prices` are its own, `base_model` is what it is in truth (`provider/name`),
-    where its names do not tell."""
+    """A deployment. `prices` are its own, under LiteLLM's names. It may have a `base_model`: what
+    it is in truth (`provider/name`), where its address and name do not tell."""
 
     @property
-    def prices(self) -> Prices | None: ...
-    @property
-    def base_model(self) -> str | None: ...
+    def prices(self) -> Mapping[str, float]: ...
     @property
     def model(self) -> str | None: ...
     @property
@@ -107,7 +123,7 @@ class PriceList:
     ) -> Prices | None:
         """What a deployment costs: its own prices, or the list's with what it says of caches and
         reasoning. `reported` is what the upstream called the model that answered."""
-        own = deployment.prices
+        own = Prices.told(deployment.prices) if deployment.prices else None
         if own is not None and (own.input is not None or own.output is not None):
             return own
         place, models = _named(deployment, reported)
@@ -154,8 +170,9 @@ class PriceList:
 
 def _named(deployment: Priced, reported: str | None) -> tuple[Place | None, list[str]]:
     """Where the list should look, and for which names."""
-    if deployment.base_model is not None:
-        return None, [deployment.base_model]
+    base_model = getattr(deployment, "base_model", None)
+    if base_model is not None:
+        return None, [base_model]
     base_url = getattr(deployment.provider, "base_url", None)
     if not isinstance(base_url, str):
         return None, []
