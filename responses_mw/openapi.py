@@ -17,7 +17,7 @@ from responses_mw.openapi_routes import OPERATIONS, Operation
 _ERRORS: Mapping[str, str] = {
     "400": "The request is wrong: `param` says where. Or the model's provider refused it.",
     "401": "Nobody this server knows asks, or the provider refused the server's own key.",
-    "403": "The provider does not allow it.",
+    "403": "The host, or the provider, does not allow it.",
     "404": "There is none with this id among what the caller owns.",
     "409": "The response to continue is still being generated.",
     "413": "The body is larger than this server takes.",

@@ -11,7 +11,7 @@ from responses_mw.included import VALUES as INCLUDE
 from responses_mw.json_schema import JsonSchema
 from responses_mw.openapi_answers import COUNT, FLAG, TEXT, array, one_of
 
-_OWNED = ("401", "500", "503")
+_OWNED = ("401", "403", "500", "503")
 _PROVIDED = ("400", "401", "403", "404", "409", "413", "429", "500", "502", "503", "504", "5XX")
 
 
@@ -203,7 +203,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             id="listModels",
             summary="The models that can be asked",
             answers="models",
-            errors=("401", "500"),
+            errors=("401", "403", "500"),
         )
     },
     "/models/{name}": {
@@ -211,7 +211,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             id="getModel",
             summary="One model; its name may hold slashes",
             answers="model",
-            errors=("401", "404", "500"),
+            errors=("401", "403", "404", "500"),
         )
     },
     "/health/live": {

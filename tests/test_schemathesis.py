@@ -7,6 +7,8 @@ the document does not allow. `RESPONSES_MW_EXAMPLES` says how many requests are 
 
 import itertools
 import os
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import schemathesis
@@ -96,7 +98,7 @@ ASKED: list[dict[str, Any]] = [
     {"model": "check", "input": "Why?", "reasoning": {"effort": "high", "summary": "auto"}},
     {"model": "check", "input": "The weather?", "tools": [WEATHER], "tool_choice": "required"},
 ]
-TURNS = itertools.count()
+TURNS: dict[str, Iterator[int]] = defaultdict(itertools.count)
 
 
 def make(path: str, body: dict[str, Any]) -> Any:
@@ -106,7 +108,7 @@ def make(path: str, body: dict[str, Any]) -> Any:
 
 def refer_to_what_exists(case: schemathesis.Case) -> None:
     """Every other request names a response, a conversation or an item that is there."""
-    turn = next(TURNS)
+    turn = next(TURNS[case.operation.label])
     if turn % 2 or case.meta is None:
         return
     response = make("/responses", ASKED[turn // 2 % len(ASKED)])
