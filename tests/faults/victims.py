@@ -1,0 +1,222 @@
+"""Servers that are killed: a process that has imported everything forks one in a moment.
+
+Run as a program it reads commands and answers each with a line; `Nursery` is its other end. What is
+served is what `responses-mw serve` serves, with a short lease and a model whose pace a turn names.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from responses_mw.deltas import Delta, Stopped, TextDelta, UpstreamInfo
+from responses_mw.testing.providers import text_of
+from responses_mw.turn import Turn
+
+LEASE_S = 1.5
+DRAIN_S = 10.0
+SAVED = "die when saved"
+UNSAVED = "die unsaved"
+REPOSITORY = Path(__file__).parents[2]
+
+
+def asking(words: int, *, wait_s: float = 0.0, pause_s: float = 0.0, nonce: str = "") -> str:
+    """A user's message that says how it wants to be answered."""
+    return json.dumps({"words": words, "wait_s": wait_s, "pause_s": pause_s, "nonce": nonce})
+
+
+def answer_to(said: Sequence[str]) -> str:
+    """What the model answers to these texts, oldest first: it depends on every one of them."""
+    told = hashlib.sha256("\x00".join(said).encode()).hexdigest()[:16]
+    asked = json.loads(said[-1])
+    words = [told, *(f"w{n}" for n in range(asked["words"])), asked["nonce"]]
+    return " ".join(words)
+
+
+class Paced:
+    """Waits before its first word and pauses between the others."""
+
+    async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+        said = [text_of(item) for item in turn.items]
+        asked = json.loads(said[-1])
+        yield UpstreamInfo()
+        await asyncio.sleep(asked["wait_s"])
+        for n, word in enumerate(answer_to(said).split(" ")):
+            yield TextDelta(word if n == 0 else f" {word}")
+            if asked["pause_s"]:
+                await asyncio.sleep(asked["pause_s"])
+        yield Stopped()
+
+
+@dataclass(frozen=True)
+class Victim:
+    pid: int
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}/v1"
+
+
+class Nursery:
+    """`log` is where the servers' standard error goes."""
+
+    def __init__(self, store: str, log: Path) -> None:
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, store],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                cwd=REPOSITORY,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            )
+
+    def start(self) -> Victim:
+        pid, port = self._say("start").split()
+        return Victim(int(pid), int(port))
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Returns when it has ended."""
+        self._say(f"kill {number}")
+
+    def ended(self) -> int:
+        """Waits until the server has ended by itself; its exit code, or minus the signal."""
+        return int(self._say("wait"))
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+    def _say(self, command: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(command, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline().strip()
+        assert answer, "the nursery has ended: its log says why"
+        return answer
+
+
+@contextlib.contextmanager
+def nursery(store: str, log: Path) -> Iterator[Nursery]:
+    it = Nursery(store, log)
+    try:
+        yield it
+    finally:
+        it.close()
+
+
+def main(store: str) -> None:
+    # Whatever a server imports, it has imported before it is born.
+    import uvicorn
+    import uvloop  # noqa: F401
+    from uvicorn.protocols.http import httptools_impl  # noqa: F401
+    from uvicorn.protocols.websockets import websockets_sansio_impl  # noqa: F401
+
+    from responses_mw.cli.standalone import Standalone  # noqa: F401
+    from stores import PostgresStore, SQLiteStore  # noqa: F401
+
+    assert uvicorn
+    child = 0
+    for line in sys.stdin:
+        match line.split():
+            case ["start"]:
+                child = _fork(store)
+            case ["kill", number]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, int(number))
+                print(_reaped(child), flush=True)
+            case ["wait"]:
+                print(_reaped(child), flush=True)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+
+
+def _fork(store: str) -> int:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                _serve(store, listener)
+                code = 0
+            finally:
+                os._exit(code)
+        print(child, listener.getsockname()[1], flush=True)
+    return child
+
+
+def _reaped(child: int) -> int:
+    with contextlib.suppress(ChildProcessError):
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return 0
+
+
+def _serve(store: str, listener: socket.socket) -> None:
+    import uvicorn
+
+    from responses_mw.app import ResponsesApp
+    from responses_mw.cli.standalone import Standalone
+    from responses_mw.settings import Settings
+    from stores import open_store
+
+    settings = Settings(lease_s=LEASE_S, drain_s=DRAIN_S)
+    mortal = _mortal(open_store(store))
+    app = ResponsesApp(store=mortal, models={"paced": Paced()}, settings=settings)
+    served: Any = _counting(Standalone(app, key=None))
+    config = uvicorn.Config(
+        served, log_level="warning", access_log=False, timeout_graceful_shutdown=5
+    )
+    uvicorn.Server(config).run([listener])
+
+
+def _mortal(store: Any) -> Any:
+    """Its `finish` kills the process where the output says so: before or after the end is kept."""
+    finish = store.finish
+
+    async def finish_and_die(id: str, outcome: Any, **who: Any) -> bool:
+        said = text_of(outcome.output[0]) if outcome.output else ""
+        if said.endswith(UNSAVED):
+            os.kill(os.getpid(), signal.SIGKILL)
+        kept: bool = await finish(id, outcome, **who)
+        if said.endswith(SAVED):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return kept
+
+    store.finish = finish_and_die
+    return store
+
+
+def _counting(app: Any) -> Any:
+    """`/tasks` says how many tasks there are; all else is the server's."""
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("path") != "/tasks":
+            await app(scope, receive, send)
+            return
+        body = str(len(asyncio.all_tasks())).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    return counting
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
