@@ -24,6 +24,7 @@ from responses_mw.runtime import Runtime
 from responses_mw.service import Service
 from responses_mw.settings import Settings
 from responses_mw.sockets import SocketRoutes
+from responses_mw.telemetry.log import TurnLog
 from stores.base import SessionStore
 from stores.urls import open_store
 
@@ -56,7 +57,7 @@ class ResponsesApp(Starlette):
         self.store = open_store(store) if isinstance(store, str) else store
         self._router = Router(models)
         self._owner = owner
-        self._observers = observers
+        self._observers = (TurnLog(), *observers)
         self.draining = False
         """Set by whoever ends the server: `/health/ready` then says 503."""
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}

@@ -41,8 +41,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was said: the request's own input, without the conversation before it, and the answer,
-    both as items."""
+    """What was said: the request's own input as it was sent, without the conversation before it,
+    and the answer; both as items."""
 
     input: Sequence[Mapping[str, Any]]
     output: Sequence[Mapping[str, Any]] = ()

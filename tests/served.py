@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 COMMAND = [sys.executable, "-m", "responses_mw.cli"]
 PATIENCE_S = 30
@@ -39,13 +40,16 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(*options: str, folder: Path, **variables: str) -> Iterator[Server]:
+def serving(
+    *options: str, folder: Path, stderr: IO[str] | None = None, **variables: str
+) -> Iterator[Server]:
     """A server in `folder`, on a free port, once it has announced itself."""
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", *options],
         cwd=folder,
         env=environment(folder, **variables),
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
     with process:

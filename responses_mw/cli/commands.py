@@ -51,12 +51,19 @@ def serve(
             "Without one, only this machine may connect."
         ),
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help="text or json: one line on stderr for every response that has ended. "
+            "Else RESPONSES_MW_LOG, or none."
+        ),
+    ] = None,
 ) -> None:
     """Serve the Responses API; without any configuration, with a small model of its own."""
     from responses_mw.cli.serve import serve
     from responses_mw.cli.serving import Serving
 
-    serving = Serving.resolve(config_file=config, store=store, key=api_key)
+    serving = Serving.resolve(config_file=config, store=store, key=api_key, log=log)
     serve(serving, host=host, port=port, workers=workers)
 
 

@@ -30,19 +30,22 @@ def serve(serving: Serving, *, host: str, port: int, workers: int) -> None:
     """Returns when the server was told to end. Raises ConfigurationError."""
     _check_exposure(host, serving.key)
     _check_workers(serving, workers)
+    # Without a configuration of its own, what uvicorn says is written in our lines.
+    options = _OPTIONS if serving.log is None else {**_OPTIONS, "log_config": None}
     with contextlib.closing(listen(host, port)) as listener:
+        serving.write_log()
         serving.prepare()
         port = listener.getsockname()[1]
         _announce(serving, host, port)
         if workers == 1:
-            server = uvicorn.Server(uvicorn.Config(serving.standalone(), **_OPTIONS))
+            server = uvicorn.Server(uvicorn.Config(serving.standalone(), **options))
             collect_seldom()
             server.run([listener])
             return
         # Workers inherit the socket, and of all else nothing but the environment.
         os.environ.update(serving.environment)
         application = "responses_mw.cli.serving:worker"
-        uvicorn.run(application, factory=True, fd=listener.fileno(), workers=workers, **_OPTIONS)
+        uvicorn.run(application, factory=True, fd=listener.fileno(), workers=workers, **options)
 
 
 def listen(host: str, port: int) -> socket.socket:

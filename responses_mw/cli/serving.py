@@ -20,11 +20,13 @@ from responses_mw.cli.standalone import Standalone
 from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
 from responses_mw.router import Deployment
+from responses_mw.telemetry.log import Format, write_log
 from stores.base import SessionStore, StoreError
 from stores.urls import open_store
 
 STORE = "RESPONSES_MW_STORE"
 MASTER_KEY = "RESPONSES_MW_MASTER_KEY"
+LOG = "RESPONSES_MW_LOG"
 CONFIG = "RESPONSES_MW_CONFIG"
 """Set for worker processes, which inherit nothing but the environment."""
 
@@ -37,10 +39,16 @@ class Serving:
     store: str = field(repr=False)
     key: str | None = field(default=None, repr=False)
     config_file: Path | None = None
+    log: Format | None = None
 
     @classmethod
     def resolve(
-        cls, *, config_file: Path | None, store: str | None = None, key: str | None = None
+        cls,
+        *,
+        config_file: Path | None,
+        store: str | None = None,
+        key: str | None = None,
+        log: str | None = None,
     ) -> "Serving":
         """Options first, then the environment, then the file, then what needs no configuration."""
         loaded = config.Config(config.local_models())
@@ -53,6 +61,7 @@ class Serving:
             store=config.store_url(loaded, store),
             key=key or os.environ.get(MASTER_KEY) or loaded.master_key,
             config_file=config_file,
+            log=_log_format(log or os.environ.get(LOG)),
         )
 
     @classmethod
@@ -68,6 +77,8 @@ class Serving:
             values[MASTER_KEY] = self.key
         if self.config_file is not None:
             values[CONFIG] = str(self.config_file)
+        if self.log is not None:
+            values[LOG] = self.log
         return values
 
     @property
@@ -94,6 +105,11 @@ class Serving:
         except (ValueError, ImportError) as error:
             raise ConfigurationError(f"the store {self.data} cannot be used: {error}") from error
 
+    def write_log(self) -> None:
+        """Without `log`, what goes wrong is said as Python does it where nobody asked for more."""
+        if self.log is not None:
+            write_log(self.log)
+
     def standalone(self) -> Standalone:
         app = ResponsesApp(store=self.session_store(), models=self.models)
         return Standalone(app, key=self.key)
@@ -103,7 +119,9 @@ def worker() -> Standalone:
     """The factory that each worker process calls."""
     # What the file warns of was said by the parent.
     logging.getLogger(config.__name__).setLevel(logging.ERROR)
-    app = Serving.from_environment().standalone()
+    serving = Serving.from_environment()
+    serving.write_log()
+    app = serving.standalone()
     collect_seldom()
     return app
 
@@ -130,6 +148,18 @@ def fetch_weights() -> Path:
 async def _open_once(store: SessionStore) -> None:
     async with store:
         pass
+
+
+def _log_format(named: str | None) -> Format | None:
+    match named:
+        case None | "":
+            return None
+        case "text" | "json":
+            return named
+        case other:
+            raise ConfigurationError(
+                f"{other!r} is no form of log: --log and {LOG} may be text or json"
+            )
 
 
 def _needs_weights(models: Mapping[str, list[Deployment]]) -> bool:
