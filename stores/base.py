@@ -10,18 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Self
 
+from stores.accounts import Accounts, Usage
+from stores.errors import ConversationLocked as ConversationLocked
+from stores.errors import StoreBusy as StoreBusy
+from stores.errors import StoreError as StoreError
+
 Json = Any
 Item = dict[str, Any]
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 RUNNING: frozenset[str] = frozenset({"queued", "in_progress"})
-
-
-class StoreError(Exception):
-    """The database could not be reached, or refused. Nothing was half-written."""
-
-
-class StoreBusy(StoreError):
-    """The database is locked or overloaded for longer than the store waits; try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +87,8 @@ class Outcome:
     """Who answered: a chain that goes on may want to stay there."""
     cost_nano: int | None = None
     """In nano-dollars; None where a price is unknown."""
+    usage: Usage | None = None
+    """Counted in the same transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +161,7 @@ class Page:
     has_more: bool
 
 
-class ConversationLocked(StoreError):
-    """Another turn of this conversation is running."""
-
-
-class SessionStore(ABC):
+class SessionStore(Accounts, ABC):
     """Every method is safe to call concurrently from one event loop, and from many processes.
 
     Missing is None or False, never an exception; another owner's id is missing. Values go in and
@@ -216,8 +211,8 @@ class SessionStore(ABC):
 
     @abstractmethod
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
-        """Records the end; a turn of a conversation becomes its last one. False, and nothing
-        written, unless the response is running under this lease (same worker, same attempt)."""
+        """Records the end, and what was used; a turn of a conversation becomes its last one. False,
+        and nothing written, unless the response is running under this lease (same worker, same attempt)."""
 
     @abstractmethod
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:

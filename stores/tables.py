@@ -28,6 +28,7 @@ __all__ = [
     "VERSION_TABLE",
     "BranchRow",
     "ConversationRow",
+    "KeyRow",
     "MetaRow",
     "ResponseRow",
     "Table",
@@ -173,3 +174,30 @@ class UsageRow(Table, table=True):
     cost_nano: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     cost_known: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     tags: str | None = Field(default=None, sa_column=Column(Text))
+    estimated: bool | None = Field(default=None, sa_column=Column(Boolean))
+
+
+class KeyRow(Table, table=True):
+    """A virtual key, known by its SHA-256. Requests and tokens are counted in `minute`, which is in
+    minutes since the epoch. `models` is a JSON array, NULL: all of them."""
+
+    __tablename__ = "rmw_key"
+    __table_args__ = (Index("ix_rmw_key_digest", "digest", unique=True),)
+
+    id: str = Field(sa_column=Column(Text, primary_key=True))
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    owner: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    name: str | None = Field(default=None, sa_column=Column(Text))
+    models: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    max_budget_nano: int | None = Field(default=None, sa_column=Column(BigInteger))
+    budget_s: int | None = Field(default=None, sa_column=Column(BigInteger))
+    budget_ends: int | None = Field(default=None, sa_column=Column(BigInteger))
+    spent_nano: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    rpm: int | None = Field(default=None, sa_column=Column(BigInteger))
+    tpm: int | None = Field(default=None, sa_column=Column(BigInteger))
+    minute: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    minute_requests: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    minute_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    expires_at: int | None = Field(default=None, sa_column=Column(BigInteger))
+    revoked_at: int | None = Field(default=None, sa_column=Column(BigInteger))
