@@ -58,7 +58,8 @@ def said_in(history: History, hidden: Collection[str]) -> History:
     """Without the items that were deleted from a conversation."""
     if not hidden:
         return history
-    return History(history.status, [_without(turn, hidden) for turn in history.turns])
+    turns = [_without(turn, hidden) for turn in history.turns]
+    return History(history.status, turns, history.deployment, history.chain)
 
 
 def _without(turn: StoredTurn, hidden: Collection[str]) -> StoredTurn:

@@ -107,6 +107,11 @@ class Generation:
         return self._assembler.info.dropped
 
     @property
+    def fallback(self) -> str | None:
+        """`from->to` where somebody else answered than was wanted."""
+        return self._noting.record.fallback
+
+    @property
     def response(self) -> dict[str, Any]:
         """As it stands now."""
         return self._assembler.response

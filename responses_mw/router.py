@@ -1,57 +1,38 @@
-"""From a model's public name to the deployments that answer it, and through them to deltas."""
+"""From a model's public name to the deployments that answer it, and through them to deltas.
+
+The entrance to `routing`, where all decisions are: only the loop over whom it names stands here.
+"""
 
 import contextlib
-import dataclasses
 import random
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncGenerator
+from typing import Protocol
 
-from responses_mw.cost import Prices
+from responses_mw.cost import PriceList
 from responses_mw.deltas import Delta
-from responses_mw.errors import ConfigurationError, InvalidRequest, UpstreamError, UpstreamRefused
-from responses_mw.records import Attempt, TurnRecord
+from responses_mw.errors import UnsupportedByProvider, UpstreamError
+from responses_mw.records import TurnRecord
+from responses_mw.routing.affinity import Affinities
+from responses_mw.routing.attempts import answer
+from responses_mw.routing.course import Course
+from responses_mw.routing.deployments import CountsTokens, Deployment, Models, Provider
+from responses_mw.routing.directory import Directory
+from responses_mw.routing.known import Clock, Known
+from responses_mw.routing.options import Routing
+from responses_mw.routing.shared_state import SharedState
+from responses_mw.routing.strategies import Price, price_of
 from responses_mw.turn import Turn
 
-
-@runtime_checkable
-class Provider(Protocol):
-    """Answers turns. Errors are raised from the UpstreamError tree (or InvalidRequest for the
-    turn's).
-
-    A provider that has several deltas at once may also have `batches(turn)`, giving lists of them,
-    and `aclose()`, called when the application shuts down.
-    """
-
-    def stream(self, turn: Turn) -> AsyncIterator[Delta]: ...
-
-
-@runtime_checkable
-class CountsTokens(Protocol):
-    """What a provider also has if it can count a turn's input tokens without answering it."""
-
-    async def count(self, turn: Turn) -> int | None:
-        """None where the upstream cannot, after all."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """One place that answers for a model. `model` is its own name for it, None: the public one.
-
-    `id` names it in headers and records; None: made from the public name and its place in the list.
-    `max_input_tokens` is how many a turn may have, where that is known. `prices` are its own, else
-    those of the kept list; `base_model` is what the list knows it by (`provider/name`), where its
-    address and name do not say.
-    """
-
-    provider: Provider
-    model: str | None = None
-    id: str | None = None
-    max_input_tokens: int | None = None
-    prices: Prices | None = None
-    base_model: str | None = None
+__all__ = [
+    "Answers",
+    "Clock",
+    "CountsTokens",
+    "Deployment",
+    "Models",
+    "Provider",
+    "Router",
+    "Routing",
+]
 
 
 class Answers(Protocol):
@@ -62,130 +43,101 @@ class Answers(Protocol):
     ) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]: ...
 
 
-Models = Mapping[str, Provider | Deployment | Sequence[Deployment]]
-
-
 class Router:
-    """Tries a model's deployments in random order until one says something."""
+    """Tries a model's deployments until one says something. Raises ConfigurationError."""
 
-    def __init__(self, models: Models) -> None:
-        if not models:
-            raise ConfigurationError("models is empty: name at least one model and its provider")
-        self._models = {name: _deployments(name, given) for name, given in models.items()}
+    def __init__(
+        self,
+        models: Models,
+        routing: Routing | None = None,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        routing, clock = routing or Routing(), clock or Clock()
+
+        self._known = Known(
+            routing,
+            Directory(models, routing),
+            Affinities(routing),
+            _listed_prices() if routing.strategy == "cost-based-routing" else _no_price,
+            clock,
+            rng or random.Random(),
+            None if routing.redis_url is None else SharedState(routing.redis_url, clock.wall),
+        )
 
     @property
     def names(self) -> list[str]:
-        return list(self._models)
+        return self._known.directory.names
+
+    @property
+    def health(self) -> dict[str, str]:
+        """healthy, cooling or probing, by deployment id."""
+        now = self._known.clock.now()
+        return {each.id: each.cooldown.health(now) for each in self._known.directory.standings}
 
     def check(self, model: str) -> None:
         """Raises InvalidRequest for a model nobody serves, naming those somebody does."""
-        if model not in self._models:
-            known = ", ".join(sorted(self._models))
-            raise InvalidRequest(
-                f"The model {model[:100]!r} does not exist. Known models: {known}.",
-                param="model",
-                code="model_not_found",
-            )
+        self._known.directory.get(model)
 
     async def batches(
         self, turn: Turn, record: TurnRecord
     ) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]:
-        """`turn.model` is the public name. Moves on to another deployment only before a delta, and
-        writes down who was asked."""
-        deployments = self._models[turn.model]
-        order = random.sample(deployments, len(deployments))
-        for last, deployment in _marking_last(order):
-            begun, started = False, time.monotonic()
-            own = _as_known_to(deployment, turn)
+        """`turn.model` is the public name. Moves on to another deployment only before something is
+        said, and writes down who was asked."""
+        course = Course(self._known, turn, record)
+        while True:
+            asked = await course.next()
+            deployment = asked.deployment
             try:
-                async with contextlib.aclosing(_batches(deployment.provider, own)) as batches:
+                batches = answer(asked, course.began, self._known.clock.now)
+                async with contextlib.aclosing(batches):
                     async for deltas in batches:
-                        if not begun:
-                            begun = True
-                            record.attempts.append(_attempt(deployment, started))
                         yield deployment, deltas
-            except UpstreamError as error:
-                if not begun:
-                    record.attempts.append(_attempt(deployment, started, error))
-                if begun or last or not _worth_another(error):
-                    raise
-            else:
+                await course.ended(asked)
                 return
+            except (UpstreamError, UnsupportedByProvider) as error:
+                await course.failed(asked, error)
+                if asked.begun:
+                    raise
+            finally:
+                course.left(asked)
 
     async def count(self, turn: Turn) -> int | None:
         """The turn's input tokens as an upstream of its model counts them; None if none does."""
-        for deployment in self._models[turn.model]:
+        found = self._known.directory.get(turn.model)
+        for standing in found.standings:
+            deployment = found.deployment(standing)
             if isinstance(deployment.provider, CountsTokens):
-                counted = await deployment.provider.count(_as_known_to(deployment, turn))
+                counted = await deployment.provider.count(deployment.as_asked(turn))
                 if counted is not None:
                     return counted
         return None
 
     def max_input_tokens(self, model: str) -> int | None:
         """The least of its deployments', where known: any of them may answer."""
-        known = [d.max_input_tokens for d in self._models[model] if d.max_input_tokens is not None]
-        return min(known, default=None)
+        standings = self._known.directory.get(model).standings
+        limits = [standing.deployment.max_input_tokens for standing in standings]
+        return min((limit for limit in limits if limit is not None), default=None)
 
     async def aclose(self) -> None:
-        for deployments in self._models.values():
-            for deployment in deployments:
-                aclose = getattr(deployment.provider, "aclose", None)
-                if aclose is not None:
-                    await aclose()
+        for standing in self._known.directory.standings:
+            aclose = getattr(standing.deployment.provider, "aclose", None)
+            if aclose is not None:
+                await aclose()
+        if self._known.shared is not None:
+            await self._known.shared.aclose()
 
 
-def _batches(provider: Provider, turn: Turn) -> AsyncGenerator[list[Delta], None]:
-    batches: Callable[[Turn], AsyncGenerator[list[Delta], None]] | None
-    batches = getattr(provider, "batches", None)
-    return _one_by_one(provider.stream(turn)) if batches is None else batches(turn)
+def _no_price(_deployment: Deployment) -> None:
+    return None
 
 
-async def _one_by_one(deltas: AsyncIterator[Delta]) -> AsyncGenerator[list[Delta], None]:
-    try:
-        async for delta in deltas:
-            yield [delta]
-    finally:
-        aclose = getattr(deltas, "aclose", None)
-        if aclose is not None:
-            await aclose()
+def _listed_prices() -> Price:
+    """The operator's own, else those of the kept list."""
+    listed = PriceList()
 
+    def price(deployment: Deployment) -> float | None:
+        return price_of(listed.of(deployment))
 
-def _as_known_to(deployment: Deployment, turn: Turn) -> Turn:
-    if deployment.model is None:
-        return turn
-    return dataclasses.replace(turn, model=deployment.model)
-
-
-def _attempt(deployment: Deployment, started: float, error: UpstreamError | None = None) -> Attempt:
-    """Of one that answered, the time until it began to."""
-    code = None if error is None else error.code or error.type
-    return Attempt(str(deployment.id), started, time.monotonic(), code)
-
-
-def _worth_another(error: UpstreamError) -> bool:
-    return not isinstance(error, UpstreamRefused) or error.status not in (400, 413, 422)
-
-
-def _deployments(
-    name: str, given: Provider | Deployment | Sequence[Deployment]
-) -> list[Deployment]:
-    if isinstance(given, Deployment):
-        given = [given]
-    elif not isinstance(given, Sequence):
-        given = [Deployment(given)]
-    found: list[Deployment] = []
-    for n, entry in enumerate(given):
-        if not isinstance(entry, Deployment) or not isinstance(entry.provider, Provider):
-            raise ConfigurationError(
-                f"models[{name!r}][{n}] is a {type(entry).__name__}; "
-                "a Deployment around a Provider (an object with a method stream(turn)) is needed"
-            )
-        id = entry.id or (name if len(given) == 1 else f"{name}-{n}")
-        found.append(dataclasses.replace(entry, id=id))
-    if not found:
-        raise ConfigurationError(f"models[{name!r}] is empty: give it at least one deployment")
-    return found
-
-
-def _marking_last(items: Sequence[Deployment]) -> Iterable[tuple[bool, Deployment]]:
-    return ((n == len(items), item) for n, item in enumerate(items, 1))
+    return price

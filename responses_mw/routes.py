@@ -98,6 +98,8 @@ def _headers(generation: Generation) -> dict[str, str]:
     if generation.deployment is not None:
         headers["x-responses-mw-deployment"] = generation.deployment
         headers["x-litellm-model-id"] = generation.deployment
+    if generation.fallback is not None:
+        headers["x-responses-mw-fallback"] = generation.fallback
     if generation.dropped:
         headers["x-responses-mw-dropped"] = ",".join(generation.dropped)
     return {**headers, **generation.notes}

@@ -114,6 +114,7 @@ class Service:
             answers=answers if generate else None,
             notes=preparation.notes,
             chain=chain,
+            before=remembered,
         )
 
     async def _take_turn(self, conversation: str, record: Record) -> tuple[Record, History]:
@@ -177,6 +178,7 @@ class Service:
             Caller(left.owner),
             answers=preparation.answers(request),
             notes=preparation.notes,
+            before=history,
         )
 
     def _start(
@@ -190,6 +192,7 @@ class Service:
         answers: Answers | None,
         notes: Mapping[str, str],
         chain: History | None = None,
+        before: History | None,
     ) -> Generation:
         owner = caller.owner
         seal = Sealer(self._runtime.seal_key, owner).seal if turn.encrypted_reasoning else None
@@ -200,14 +203,20 @@ class Service:
             record,
             self._runtime.settings,
             notes=notes,
-            noting=self._noting(request, body, caller, stored=record is not None),
+            noting=self._noting(request, body, caller, before, stored=record is not None),
             chain=chain,
         )
         self._runtime.start(generation)
         return generation
 
     def _noting(
-        self, request: CreateRequest, body: dict[str, Any], caller: Caller, *, stored: bool
+        self,
+        request: CreateRequest,
+        body: dict[str, Any],
+        caller: Caller,
+        before: History | None,
+        *,
+        stored: bool,
     ) -> Noting:
         record = TurnRecord(
             id=body["id"],
@@ -220,6 +229,7 @@ class Service:
             background=request.background,
             previous_response_id=request.previous_response_id,
             conversation=request.conversation_id,
+            previous_deployment=None if before is None else before.deployment,
             end_user=request.safety_identifier or request.user,
         )
         settings, asked = self._runtime.settings, None

@@ -123,6 +123,10 @@ class HTTPProvider:
         finally:
             await response.aclose()
 
+    def scope(self, turn: Turn) -> str:
+        """Native turns of this scope can be read there."""
+        return self.adapter.scope(turn)
+
     async def aclose(self) -> None:
         """Closes this event loop's connections; loops that are gone took theirs with them."""
         transport = self._transports.pop(asyncio.get_running_loop(), None)

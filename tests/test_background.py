@@ -254,10 +254,7 @@ async def test_a_bad_cursor_is_refused(worker: Worker, cursor: str) -> None:
 
 
 async def test_work_of_a_dead_worker_is_begun_again(store: SessionStore) -> None:
-    first = Worker(store, lease_s=0.3)
-    gate = asyncio.Event()
-    first.scripted = ScriptedProvider([gate, "never"])
-    first.app._router._models["scripted"][0].provider._answers = ([gate],)  # type: ignore[attr-defined]
+    first = Worker(store, [asyncio.Event()], lease_s=0.3)
     async with first.client() as client:
         made = await client.responses.create(model="scripted", input="hi", background=True)
         await kill(first)

@@ -1,0 +1,138 @@
+"""One deployment is asked once: its deltas, held back until they say something, within its times.
+
+Nothing about other deployments stands here.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from responses_mw.deltas import Delta, Stopped, UpstreamInfo, UsageReported
+from responses_mw.errors import UpstreamRefused, UpstreamTimeout
+from responses_mw.routing.deployments import Deployment, Provider
+from responses_mw.routing.standing import Standing
+from responses_mw.turn import Turn
+
+
+@dataclass(slots=True)
+class Asked:
+    """Who was asked what. Times are of the router's clock; `ends` is when the whole turn must have
+    ended."""
+
+    standing: Standing
+    deployment: Deployment
+    turn: Turn
+    started: float
+    ends: float | None = None
+    first_delta_s: float | None = None
+    idle_s: float | None = None
+    refused_content_moves_on: bool = False
+    begun: bool = False
+    usage: UsageReported | None = None
+
+
+Began = Callable[[Asked], Awaitable[None]]
+
+
+async def answer(
+    asked: Asked, began: Began, clock: Callable[[], float]
+) -> AsyncGenerator[list[Delta], None]:
+    """`began` is awaited before the first batch. Raises UpstreamTimeout, and what the provider
+    raises."""
+    held: list[Delta] = []
+    source = _batches(asked.deployment.provider, asked.turn)
+    try:
+        while True:
+            deltas = await _next(source, asked, clock)
+            if deltas is None:
+                break
+            _note_usage(asked, deltas)
+            if not asked.begun:
+                held += deltas
+                if not _says_something(deltas):
+                    continue
+                _check_content(asked, held)
+                await began(asked)
+                deltas, held = held, []
+            yield deltas
+    finally:
+        aclose = getattr(source, "aclose", None)
+        if aclose is not None:
+            await aclose()
+    if held:
+        await began(asked)
+        yield held
+
+
+def _batches(provider: Provider, turn: Turn) -> AsyncIterator[list[Delta]]:
+    batches = getattr(provider, "batches", None)
+    if batches is None:
+        return _singly(provider.stream(turn))
+    found: AsyncIterator[list[Delta]] = batches(turn)
+    return found
+
+
+async def _singly(deltas: AsyncIterator[Delta]) -> AsyncGenerator[list[Delta], None]:
+    try:
+        async for delta in deltas:
+            yield [delta]
+    finally:
+        aclose = getattr(deltas, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+
+async def _next(
+    source: AsyncIterator[list[Delta]], asked: Asked, clock: Callable[[], float]
+) -> list[Delta] | None:
+    """None at the end."""
+    silence = asked.idle_s if asked.begun else asked.first_delta_s
+    if silence is None and asked.ends is None:
+        return await anext(source, None)
+    now = clock()
+    waits = [] if silence is None else [silence if asked.begun else asked.started + silence - now]
+    if asked.ends is not None:
+        waits.append(asked.ends - now)
+    timeout = asyncio.timeout(max(0.0, min(waits)))
+    try:
+        async with timeout:
+            return await anext(source, None)
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise _timed_out(asked, clock() - asked.started) from error
+
+
+def _timed_out(asked: Asked, seconds: float) -> UpstreamTimeout:
+    what = f"did not end within {seconds:.3g} s"
+    if not asked.begun:
+        what = f"said nothing within {seconds:.3g} s"
+    elif asked.ends is None:
+        what = f"fell silent for {asked.idle_s:g} s"
+    return UpstreamTimeout(f"{asked.standing.id} {what}", provider=asked.standing.id)
+
+
+def _note_usage(asked: Asked, deltas: Sequence[Delta]) -> None:
+    for delta in deltas:
+        if isinstance(delta, UsageReported):
+            asked.usage = delta
+
+
+def _says_something(deltas: Sequence[Delta]) -> bool:
+    return any(not isinstance(delta, UpstreamInfo | UsageReported) for delta in deltas)
+
+
+def _check_content(asked: Asked, held: Sequence[Delta]) -> None:
+    """An answer that is nothing but a refusal is one that another model may give."""
+    if not asked.refused_content_moves_on:
+        return
+    said = [delta for delta in held if not isinstance(delta, UpstreamInfo | UsageReported)]
+    if all(isinstance(delta, Stopped) and delta.reason == "content_filter" for delta in said):
+        raise UpstreamRefused(
+            f"{asked.standing.id} would not answer because of its content filter",
+            status=400,
+            type="invalid_request_error",
+            code="content_filter",
+            provider=asked.standing.id,
+            retryable=False,
+        )

@@ -1,0 +1,339 @@
+"""Whom to ask in one turn, and whom next: what the router does about failures is decided here.
+
+First the healthy deployments of the model, each once; then again, after a wait, those that may do
+better; then the models that may take its place; those that cool down when nobody else is left.
+"""
+
+import logging
+
+from responses_mw.counting import estimate
+from responses_mw.errors import (
+    ResponsesError,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from responses_mw.records import Attempt, TurnRecord
+from responses_mw.routing.attempts import Asked
+from responses_mw.routing.directory import Found
+from responses_mw.routing.fallbacks import (
+    fallbacks_for,
+    is_worth_again,
+    is_worth_another,
+    most_telling,
+)
+from responses_mw.routing.known import Known
+from responses_mw.routing.limits import is_spent, minute_of, spent
+from responses_mw.routing.standing import Standing
+from responses_mw.routing.strategies import STRATEGIES, Moment, by_tier
+from responses_mw.turn import Turn
+
+logger = logging.getLogger("responses_mw")
+
+
+class Course:
+    """Of one turn. `next` until somebody answers; `failed` after each that did not."""
+
+    def __init__(self, known: Known, turn: Turn, record: TurnRecord) -> None:
+        self._known = known
+        self._turn = turn
+        self._record = record
+        self._routing = known.routing
+        self._found = known.directory.get(turn.model)
+        self._first = self._found
+        self._asked_at = known.clock.now()
+        timeout = record.caller.timeout_s or known.routing.timeout_s
+        self._ends = None if timeout is None else self._asked_at + timeout
+        self._models: list[str] = []
+        """To be asked in place of those before, the next first."""
+        self._visited = {self._found.model}
+        self._queue: list[Standing] = []
+        self._opened = False
+        self._forced = False
+        self._put_off: list[tuple[Found, Standing]] = []
+        self._tries: dict[Standing, int] = {}
+        self._last: dict[Standing, ResponsesError] = {}
+        """Of this model's, how each failed."""
+        self._errors: list[ResponsesError] = []
+        self._preferred: list[Standing] = []
+        self._keys: list[str] = []
+
+    # --- whom
+
+    async def next(self) -> Asked:
+        """Raises the most telling error when nobody is left."""
+        if not self._opened:
+            self._opened = True
+            self._queue = await self._begin()
+        while True:
+            if self._is_over() or not (self._queue or await self._refill()):
+                raise self._given_up()
+            standing = self._queue.pop(0)
+            if await self._may_be_asked(standing):
+                return self._ask(standing)
+
+    async def _begin(self) -> list[Standing]:
+        """The model's deployments, those first that the turn would rather go to."""
+        known, standings = self._known, self._found.standings
+        now = known.clock.now()
+        self._keys = known.affinities.keys(self._turn, self._record)
+        recalled = known.affinities.recall(self._keys, now) if self._keys else None
+        if known.shared is not None:
+            told = await known.shared.read(
+                standings, self._keys, minute=minute_of(known.clock.wall()), now=now
+            )
+            recalled = told or recalled
+        if len(standings) == 1:
+            return list(standings)
+        self._preferred = known.affinities.preferred(
+            self._record, standings, recalled, self._own_turn
+        )
+        ordered = self._ordered()
+        if not self._preferred:
+            return ordered
+        return sorted(ordered, key=lambda standing: standing not in self._preferred)
+
+    def _ordered(self) -> list[Standing]:
+        standings, known = self._found.standings, self._known
+        if len(standings) == 1:
+            return list(standings)
+        minute = minute_of(known.clock.wall())
+        for standing in standings:
+            standing.roll(minute)
+        buffer = self._routing.latency_buffer
+        moment = Moment(known.clock.now(), known.rng, known.price, buffer)
+        return by_tier(STRATEGIES[self._routing.strategy](standings, moment))
+
+    async def _may_be_asked(self, standing: Standing) -> bool:
+        if self._is_too_long_for(standing):
+            return False
+        if not self._forced and not standing.cooldown.enter(self._known.clock.now()):
+            self._put_off.append((self._found, standing))
+            return False
+        if await self._is_within_limits(standing):
+            return True
+        standing.cooldown.leave()
+        return False
+
+    async def _is_within_limits(self, standing: Standing) -> bool:
+        """Counts the request if so."""
+        known = self._known
+        wall = known.clock.wall()
+        minute = minute_of(wall)
+        standing.roll(minute)
+        limited = self._routing.limited
+        if limited and is_spent(standing):
+            return self._is_spent(standing, wall)
+        standing.requests += 1
+        if known.shared is not None and limited:
+            counted = await known.shared.count_request(standing.id, minute=minute)
+            if counted is not None:
+                standing.requests = counted
+                rpm = standing.deployment.rpm
+                if rpm is not None and counted > rpm:
+                    return self._is_spent(standing, wall)
+        return True
+
+    def _is_spent(self, standing: Standing, wall: float) -> bool:
+        self._errors.append(spent(standing, wall))
+        self._last[standing] = self._errors[-1]
+        return False
+
+    def _is_too_long_for(self, standing: Standing) -> bool:
+        limit = standing.deployment.max_input_tokens
+        if not self._routing.check_input_length or limit is None:
+            return False
+        tokens = estimate(self._turn)
+        if tokens <= limit:
+            return False
+        error = UpstreamRefused(
+            f"The input has about {tokens} tokens; {standing.id} takes {limit}.",
+            status=400,
+            type="invalid_request_error",
+            code="context_length_exceeded",
+            param="input",
+            provider=standing.id,
+            retryable=False,
+        )
+        self._errors.append(error)
+        self._last[standing] = error
+        return True
+
+    def _ask(self, standing: Standing) -> Asked:
+        deployment = self._found.deployment(standing)
+        self._tries[standing] = self._tries.get(standing, 0) + 1
+        standing.busy += 1
+        streamed, routing = self._turn.stream, self._routing
+        first, idle = deployment.first_delta_s, deployment.idle_s
+        first = routing.first_delta_s if first is None else first
+        idle = routing.idle_s if idle is None else idle
+        return Asked(
+            standing,
+            deployment,
+            deployment.as_asked(self._turn),
+            started=self._known.clock.now(),
+            ends=self._ends,
+            first_delta_s=first if streamed else None,
+            idle_s=idle if streamed else None,
+            refused_content_moves_on=bool(routing.content_policy_fallbacks),
+        )
+
+    def _own_turn(self, standing: Standing) -> Turn:
+        return self._found.deployment(standing).as_asked(self._turn)
+
+    # --- whom next
+
+    async def _refill(self) -> bool:
+        """Whether there is somebody left to ask."""
+        error = self._of_this_model()
+        again = is_worth_another(error)
+        for model in fallbacks_for(self._routing, self._found.model, error):
+            if model not in self._models and self._is_new(model):
+                self._models.append(model)
+        if again and not self._models and self._take_put_off():
+            return True
+        if again and await self._wait_for_another_try():
+            return True
+        return self._go_to_next_model() or (again and self._take_put_off())
+
+    def _of_this_model(self) -> ResponsesError:
+        errors = [self._last[each] for each in self._found.standings if each in self._last]
+        if errors:
+            return most_telling(errors)
+        return UpstreamUnavailable(f"every deployment of {self._found.model} cools down")
+
+    def _is_new(self, model: str) -> bool:
+        return self._known.directory.get(model).model not in self._visited
+
+    def _take_put_off(self) -> bool:
+        if not self._put_off:
+            return False
+        self._found, standing = self._put_off.pop(0)
+        self._queue, self._forced = [standing], True
+        return True
+
+    def _go_to_next_model(self) -> bool:
+        while self._models and len(self._visited) <= self._routing.max_fallbacks:
+            model = self._models.pop(0)
+            if self._is_new(model):
+                self._found = self._known.directory.get(model)
+                self._visited.add(self._found.model)
+                self._queue, self._forced = self._ordered(), False
+                return True
+        self._models.clear()
+        return False
+
+    async def _wait_for_another_try(self) -> bool:
+        """Waits as long as the least patient upstream of those asked wants, if that is allowed."""
+        standings = self._found.standings
+        tried = [standing for standing in standings if standing in self._tries]
+        count = sum(self._tries[standing] for standing in tried)
+        at_most = max(len(standings), 1 + max(map(self._retries, standings)))
+        backoff = self._routing.backoff_s * 2 ** (count - len(tried))
+        backoff *= 0.5 + self._known.rng.random() / 2
+        least = max(backoff, self._routing.least_wait_s)
+        waits = [
+            (max(least, _asked_for(self._last[standing])), n)
+            for n, standing in enumerate(tried)
+            if is_worth_again(self._last[standing])
+            and self._tries[standing] <= self._retries(standing)
+        ]
+        if count >= at_most or not waits:
+            return False
+        seconds, n = min(waits)
+        if seconds > self._routing.most_wait_s or self._is_over(in_s=seconds):
+            return False
+        await self._known.clock.sleep(seconds)
+        self._queue, self._forced = [tried[n]], True
+        return True
+
+    def _retries(self, standing: Standing) -> int:
+        wanted = self._record.caller.retries
+        if wanted is not None:
+            return wanted
+        own = standing.deployment.max_retries
+        return self._routing.retries if own is None else own
+
+    def _is_over(self, *, in_s: float = 0.0) -> bool:
+        return self._ends is not None and self._known.clock.now() + in_s >= self._ends
+
+    def _given_up(self) -> ResponsesError:
+        if self._errors:
+            return most_telling(self._errors)
+        seconds = self._known.clock.now() - self._asked_at
+        return UpstreamTimeout(f"nobody answered for {self._turn.model} within {seconds:.3g} s")
+
+    # --- what became of it
+
+    async def began(self, asked: Asked) -> None:
+        known, standing = self._known, asked.standing
+        now = known.clock.now()
+        asked.begun = True
+        self._record.attempts.append(self._attempt(asked))
+        standing.measure(now - asked.started, now)
+        self._note_fallback(asked)
+        if self._keys:
+            known.affinities.remember(self._keys, standing.id, now)
+            if known.shared is not None:
+                ttl_s = self._routing.affinity_ttl_s
+                await known.shared.remember(self._keys, standing.id, ttl_s=ttl_s)
+
+    async def failed(self, asked: Asked, error: ResponsesError) -> None:
+        known, standing = self._known, asked.standing
+        if not asked.begun:
+            self._record.attempts.append(self._attempt(asked, error))
+        self._errors.append(error)
+        self._last[standing] = error
+        if not is_worth_another(error):
+            self._queue = []
+            self._put_off = [each for each in self._put_off if each[0] is not self._found]
+        cools_s = standing.cooldown.failed(known.clock.now(), error)
+        if cools_s is None:
+            return
+        logger.warning(
+            "%s cools down for %.0f s: %s", standing.id, cools_s, error.code or error.type
+        )
+        if known.shared is not None:
+            await known.shared.cooled(standing.id, cools_s)
+
+    async def ended(self, asked: Asked) -> None:
+        known, standing = self._known, asked.standing
+        recovered = standing.cooldown.succeeded()
+        if recovered:
+            logger.info("%s is well again", standing.id)
+        tokens = 0
+        if asked.usage is not None:
+            tokens = asked.usage.input_tokens + asked.usage.output_tokens
+            standing.tokens += tokens
+        if known.shared is not None:
+            if recovered:
+                await known.shared.recovered(standing.id)
+            if tokens and self._routing.limited:
+                minute = minute_of(known.clock.wall())
+                await known.shared.count_tokens(standing.id, tokens, minute=minute)
+
+    def left(self, asked: Asked) -> None:
+        """Whatever happened: nobody is there any more."""
+        asked.standing.busy -= 1
+        asked.standing.cooldown.leave()
+
+    def _note_fallback(self, asked: Asked) -> None:
+        """Says so where somebody else answers than was asked for."""
+        notes: list[str] = []
+        if self._found.model != self._first.model:
+            notes.append(f"{self._first.model}->{self._found.model}")
+        elif self._preferred and asked.standing not in self._preferred:
+            notes.append(f"{self._preferred[0].id}->{asked.standing.id}")
+        if notes:
+            self._record.fallback = notes[0]
+            logger.info("%s: answered elsewhere, %s", self._record.id, notes[0])
+
+    def _attempt(self, asked: Asked, error: ResponsesError | None = None) -> Attempt:
+        """Of one that answered, the time until it began to."""
+        code = None if error is None else error.code or error.type
+        return Attempt(asked.standing.id, asked.started, self._known.clock.now(), code)
+
+
+def _asked_for(error: ResponsesError) -> float:
+    return (error.retry_after or 0.0) if isinstance(error, UpstreamError) else 0.0
