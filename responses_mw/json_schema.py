@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 JsonSchema = dict[str, Any]
 C = TypeVar("C", bound=Callable[..., None])
 
-COMPONENTS = "#/components/schemas/"
 PREFIX = "rmw_"
 """Of every component, so that a host's document can take ours in beside its own."""
 
@@ -30,8 +29,13 @@ def words_of(check: Callable[..., None]) -> JsonSchema:
     return schema
 
 
+def component(name: str) -> JsonSchema:
+    return {"$ref": f"#/components/schemas/{PREFIX}{name}"}
+
+
 def refer(group: str, kind: str) -> JsonSchema:
-    return {"$ref": f"{COMPONENTS}{PREFIX}{group}_{kind}"}
+    """To one type of items, parts or tools."""
+    return component(f"{group}_{kind}")
 
 
 def given(name: str, **schema: Any) -> JsonSchema:

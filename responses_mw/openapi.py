@@ -4,14 +4,15 @@ How the pieces are put together stands here. Routes are described in `openapi_ro
 `openapi_requests` and `openapi_answers`.
 """
 
+import copy
 import re
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from responses_mw.json_schema import JsonSchema
+from responses_mw.json_schema import PREFIX, JsonSchema, component
 from responses_mw.openapi_answers import COUNT, TEXT, answer_schemas
-from responses_mw.openapi_requests import component, request_schemas
+from responses_mw.openapi_requests import request_schemas
 from responses_mw.openapi_routes import OPERATIONS, Operation
 
 _ERRORS: Mapping[str, str] = {
@@ -38,6 +39,7 @@ def document(
 ) -> dict[str, Any]:
     """A new one for each call: the caller may change it. `prefix` goes before every path; `server`
     is the address that paths are below; `prompts`: the application has registered some."""
+    schemas = {**request_schemas(prompts=prompts), **answer_schemas()}
     found = {
         "openapi": "3.1.0",
         "info": {
@@ -50,10 +52,11 @@ def document(
         "paths": {f"{prefix}{path}": _path(path) for path in OPERATIONS},
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**request_schemas(prompts=prompts), **answer_schemas()},
+            "schemas": {f"{PREFIX}{name}": schema for name, schema in schemas.items()},
         },
+        **({} if server is None else {"servers": [{"url": server}]}),
     }
-    return found if server is None else {**found, "servers": [{"url": server}]}
+    return copy.deepcopy(found)
 
 
 def _path(path: str) -> dict[str, Any]:
@@ -94,9 +97,10 @@ def _segment(path: str, name: str) -> JsonSchema:
 
 
 def _parameter(place: str, name: str, schema: JsonSchema) -> dict[str, Any]:
-    told = {word: value for word, value in schema.items() if word != "description"}
+    told = dict(schema)
+    description = told.pop("description", None)
     found = {"name": name, "in": place, "required": place == "path", "schema": told}
-    return {**found, **({"description": d} if (d := schema.get("description")) else {})}
+    return found if description is None else {**found, "description": description}
 
 
 def _answer(operation: Operation) -> dict[str, Any]:

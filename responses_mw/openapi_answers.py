@@ -9,8 +9,8 @@ from typing import Any
 
 from responses_mw import items, parts
 from responses_mw.checks import Shape
-from responses_mw.json_schema import JsonSchema, nullable
-from responses_mw.openapi_requests import component, typed
+from responses_mw.json_schema import JsonSchema, component, nullable
+from responses_mw.openapi_requests import typed
 
 TEXT: JsonSchema = {"type": "string"}
 COUNT: JsonSchema = {"type": "integer", "minimum": 0}
@@ -34,11 +34,11 @@ def record(*optional: str, **properties: JsonSchema) -> JsonSchema:
 
 
 def answer_schemas() -> dict[str, JsonSchema]:
-    """Components by name."""
-    found = {
+    """Components by name, without its prefix."""
+    return {
         "error": _ERROR,
         "usage": _USAGE,
-        "shown_part": _shown(parts.SHAPES, TEXT),
+        "shown_part": _shown(parts.SHAPES),
         "item": _item(),
         "response": _response(),
         "deleted_response": _deleted("response"),
@@ -65,7 +65,6 @@ def answer_schemas() -> dict[str, JsonSchema]:
         "event": _event(),
         "event_message": _EVENT_MESSAGE,
     }
-    return {component(name)["$ref"].rpartition("/")[2]: schema for name, schema in found.items()}
 
 
 def _deleted(object: str) -> JsonSchema:
@@ -96,22 +95,20 @@ _MODEL = record(id=TEXT, object=one_of("model"), created=COUNT, owned_by=TEXT)
 
 
 def _item() -> JsonSchema:
-    return _shown(items.SHAPES, TEXT, message={"content": array(component("shown_part"))})
+    return _shown(items.SHAPES, message={"content": array(component("shown_part"))})
 
 
-def _shown(
-    shapes: Mapping[str, Shape], id: JsonSchema, **more: Mapping[str, JsonSchema]
-) -> JsonSchema:
+def _shown(shapes: Mapping[str, Shape], **more: Mapping[str, JsonSchema]) -> JsonSchema:
     """Any of the types, and any that this server does not know: an upstream may have new ones."""
-    known = [_one(kind, shape, id, more.get(kind, {})) for kind, shape in shapes.items()]
+    known = [_one(kind, shape, more.get(kind, {})) for kind, shape in shapes.items()]
     unknown = record(type={"type": "string", "not": {"enum": list(shapes)}})
     return {"anyOf": [*known, unknown]}
 
 
-def _one(kind: str, shape: Shape, id: JsonSchema, more: Mapping[str, JsonSchema]) -> JsonSchema:
+def _one(kind: str, shape: Shape, more: Mapping[str, JsonSchema]) -> JsonSchema:
     found = typed(kind, Shape(shape.fields))
     if any(field.name == "id" for field in shape.fields):
-        found["properties"]["id"] = id
+        found["properties"]["id"] = TEXT
         found["required"] = sorted({*found["required"], "id"})
     found["properties"].update(more)
     found["required"] += more

@@ -18,7 +18,7 @@ from responses_mw.conversation_schema import (
     NewConversation,
     NewItems,
 )
-from responses_mw.json_schema import COMPONENTS, PREFIX, JsonSchema, given, nullable, refer
+from responses_mw.json_schema import JsonSchema, component, given, nullable, refer
 from responses_mw.schema import CreateRequest
 
 _ANYTHING: JsonSchema = {}
@@ -32,27 +32,23 @@ _WITHOUT_TYPE: Mapping[str, JsonSchema] = {
 
 
 def request_schemas(*, prompts: bool) -> dict[str, JsonSchema]:
-    """Components by name; without `prompts` there is no prompt that a request could name."""
+    """Components by name, without its prefix. `prompts`: there are some that a request can name."""
     create = _create(prompts=prompts)
     return {
         **_table("part", parts.SHAPES),
         **_table("item", item_tables.SHAPES, without_type=_WITHOUT_TYPE),
         **_table("tool", tool_schema.SHAPES),
-        f"{PREFIX}input_item": _any_of("item", item_tables.SHAPES),
-        f"{PREFIX}input_tool": _any_of("tool", tool_schema.SHAPES),
-        f"{PREFIX}tool_choice": _choice(),
-        f"{PREFIX}text_format": _inline(schema.FORMATS),
-        f"{PREFIX}create": create,
-        f"{PREFIX}count": _count(create),
-        f"{PREFIX}compact": _compact(create),
-        f"{PREFIX}new_conversation": _model(NewConversation, items=_items(MAX_ITEMS)),
-        f"{PREFIX}conversation_update": _model(ConversationUpdate),
-        f"{PREFIX}new_items": _model(NewItems, items=_items(MAX_ITEMS)),
+        "input_item": _any_of("item", item_tables.SHAPES),
+        "input_tool": _any_of("tool", tool_schema.SHAPES),
+        "tool_choice": _choice(),
+        "text_format": _inline(schema.FORMATS),
+        "create": create,
+        "count": _count(create),
+        "compact": _compact(create),
+        "new_conversation": _model(NewConversation, items=_items(MAX_ITEMS)),
+        "conversation_update": _model(ConversationUpdate),
+        "new_items": _model(NewItems, items=_items(MAX_ITEMS)),
     }
-
-
-def component(name: str) -> JsonSchema:
-    return {"$ref": f"{COMPONENTS}{PREFIX}{name}"}
 
 
 # --- tables
@@ -62,7 +58,7 @@ def _table(
     group: str, shapes: Mapping[str, Shape], *, without_type: Mapping[str, JsonSchema] = {}
 ) -> dict[str, JsonSchema]:
     return {
-        f"{PREFIX}{group}_{kind}": _untyped(kind, shape, without_type[kind])
+        f"{group}_{kind}": _untyped(kind, shape, without_type[kind])
         if kind in without_type
         else typed(kind, shape)
         for kind, shape in shapes.items()
