@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from os import PathLike
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from responses_mw.aside_routes import AsideRoutes
 from responses_mw.conversation_routes import ConversationRoutes
 from responses_mw.errors import ResponsesError, Unauthorized
+from responses_mw.hooks import Hooks
 from responses_mw.http import on_error
 from responses_mw.meta_routes import MetaRoutes
 from responses_mw.preparation import kept
@@ -51,12 +52,14 @@ class ResponsesApp(Starlette):
         models: Models,
         owner: Owner | None = None,
         settings: Settings | None = None,
+        hooks: Sequence[Any] = (),
         observers: Observers = (),
     ) -> None:
         self.settings = settings or Settings()
         self.store = open_store(store) if isinstance(store, str) else store
         self._router = Router(models)
         self._owner = owner
+        self._hooks = Hooks(hooks)
         self._observers = (TurnLog(), *observers)
         self.draining = False
         """Set by whoever ends the server: `/health/ready` then says 503."""
@@ -147,7 +150,7 @@ class ResponsesApp(Starlette):
             await (await task).aclose()
 
     async def _open(self) -> Runtime:
-        runtime = Runtime(self.store, self._router, self.settings, self._observers)
+        runtime = Runtime(self.store, self._router, self.settings, self._observers, self._hooks)
         await runtime.open(Service(runtime).take_over)
         return runtime
 

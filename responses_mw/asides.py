@@ -36,9 +36,15 @@ class Asides:
         turn = await self._turn(request)
         counted = None
         if request.model != NO_MODEL and any(True for _ in turn.items):
-            counted = await self._runtime.router.count(turn)
+            counted = await self._counted(turn)
         tokens = estimate(turn) if counted is None else counted
         return {"object": "response.input_tokens", "input_tokens": tokens}, counted is None
+
+    async def _counted(self, turn: Turn) -> int | None:
+        router = self._runtime.router
+        hooked = self._runtime.hooks.around(router, self._caller, check=router.check)
+        asked = turn if hooked is None else await hooked.turn(turn)
+        return None if asked is None else await router.count(asked)
 
     async def compact(self, request: CreateRequest) -> dict[str, Any]:
         """The user's messages, then one compaction item. Raises InvalidRequest where there is
@@ -51,8 +57,10 @@ class Asides:
         for observer in self._runtime.observers:
             observer.on_start(record)
         try:
+            router = self._runtime.router
+            hooked = self._runtime.hooks.around(router, self._caller, check=router.check)
             items, record.usage = await compaction.compact(
-                self._runtime.router,
+                hooked or router,
                 turn,
                 record,
                 seal=Sealer(self._runtime.seal_key, self._caller.owner).seal_compaction,

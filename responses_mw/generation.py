@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from responses_mw.router import Answers
 from responses_mw.settings import Settings
 from responses_mw.turn import Turn
 from stores.base import (
+    RUNNING,
     Checkpoint,
     History,
     Lease,
@@ -44,6 +45,8 @@ written once, at their end."""
 _CHARS_PER_SECOND = 250_000
 """A checkpoint writes the whole output so far: a longer one is written less often."""
 
+Review = Callable[[dict[str, Any]], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -61,7 +64,7 @@ class Generation:
 
     `router` None: nobody is asked, the turn has no output. `notes`: headers that asking may add.
     `chain`: what an unstored response was asked, this turn's input last, for those who remember it
-    themselves.
+    themselves. `review` sees the finished response before it is kept, and may raise.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Generation:
         noting: Noting,
         notes: Mapping[str, str],
         chain: History | None = None,
+        review: Review | None = None,
     ) -> None:
         self.id = assembler.id
         self.background = noting.record.background
@@ -88,11 +92,13 @@ class Generation:
         self._settings = settings
         self.notes = notes
         self._chain = chain
+        self._review = review
         self._listeners: set[Listener] = set()
         self._signal = Signal()
         self._beginning: asyncio.Task[None] | None = None
         self._begun = False
         self._ended = False
+        self._awake = False
         self._stillborn = False
         self._error: ResponsesError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -187,7 +193,7 @@ class Generation:
 
     def cancel(self) -> None:
         """Stops the upstream; what was said so far is kept as `cancelled`."""
-        if self._beginning is None:
+        if not self._awake:
             self._stillborn = True  # a task cancelled before its first step would say nothing
         elif self._task is not None:
             self._task.cancel()
@@ -199,6 +205,7 @@ class Generation:
 
     async def run(self) -> None:
         """Never raises: whatever happens is said to the clients and kept."""
+        self._awake = True
         if self._record is not None and self._record.new is not None:
             self._beginning = asyncio.create_task(self._reserve(self._record, self._record.new))
             self._beginning.add_done_callback(self._reserved)
@@ -230,6 +237,11 @@ class Generation:
             await self._ask(self._router)
         await self._begin()
         events = self._assembler.finish()
+        if self._review is not None:
+            *closing, end = events
+            self._publish(closing)
+            await self._review(self._assembler.response)
+            events = [end]
         self._publish(await self._kept(events))
 
     async def _ask(self, router: Answers) -> None:
@@ -297,14 +309,17 @@ class Generation:
         )
 
     async def _failed(self, error: ResponsesError) -> None:
-        unheard = not self._begun if self._turn.stream else not self._assembler.output
+        assembler = self._assembler
+        ended = assembler.status not in RUNNING  # it is refused as a whole
+        unheard = not self._begun if self._turn.stream else ended or not assembler.output
         if unheard and not self.background:
             await self._release()
             self._error = error
             return
         with contextlib.suppress(ResponsesError):
             await self._begin()
-            self._publish(await self._kept(self._assembler.fail(error)))
+            events = [assembler.revoke(error)] if ended else assembler.fail(error)
+            self._publish(await self._kept(events))
 
     async def _cancelled(self) -> None:
         if self._error is not None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from responses_mw.generation import Generation, lease_until
+from responses_mw.hooks import Hooks
 from responses_mw.records import Observers
 from responses_mw.router import Router
 from responses_mw.settings import Settings
@@ -34,8 +35,10 @@ class Runtime:
         router: Router,
         settings: Settings,
         observers: Observers = (),
+        hooks: Hooks | None = None,
     ) -> None:
         self.observers = observers
+        self.hooks = hooks or Hooks()
         self.store = store
         self.router = router
         self.settings = settings

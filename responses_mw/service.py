@@ -196,15 +196,20 @@ class Service:
     ) -> Generation:
         owner = caller.owner
         seal = Sealer(self._runtime.seal_key, owner).seal if turn.encrypted_reasoning else None
+        hooked = None
+        if answers is not None:
+            check = self._runtime.router.check
+            hooked = self._runtime.hooks.around(answers, caller, check=check)
         generation = Generation(
             turn,
             self._assembler(body, turn, seal),
-            answers,
+            hooked or answers,
             record,
             self._runtime.settings,
             notes=notes,
             noting=self._noting(request, body, caller, before, stored=record is not None),
             chain=chain,
+            review=None if hooked is None else hooked.review,
         )
         self._runtime.start(generation)
         return generation
