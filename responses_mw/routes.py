@@ -55,11 +55,11 @@ class ResponseRoutes:
         if asked.background:
             await generation.reserved()
             if asked.stream:
-                return EventStream(generation.listen(), headers=_headers(generation))
-            return json_response(generation.as_created, headers=_headers(generation))
+                return EventStream(generation.listen(), headers=headers_of(generation))
+            return json_response(generation.as_created, headers=headers_of(generation))
         if not asked.stream:
             response = await _unless_left(generation, generation.result(), request)
-            return json_response(response, headers=_headers(generation))
+            return json_response(response, headers=headers_of(generation))
         return await _streamed(generation, request)
 
     async def get(self, request: Request) -> Response:
@@ -93,7 +93,8 @@ class ResponseRoutes:
         return json_response({**page, "data": shown(page["data"], include(query))})
 
 
-def _headers(generation: Generation) -> dict[str, str]:
+def headers_of(generation: Generation) -> dict[str, str]:
+    """Who answers and what was done to the turn, as far as it is known."""
     headers = {"x-request-id": new_id("req")}
     if generation.deployment is not None:
         headers["x-responses-mw-deployment"] = generation.deployment
@@ -120,7 +121,7 @@ async def _streamed(generation: Generation, request: Request) -> EventStream:
         if isinstance(error, asyncio.CancelledError):
             leave()
         raise
-    headers = _headers(generation)
+    headers = headers_of(generation)
     return EventStream(listener, leave=leave, headers=headers, watching=watching)
 
 

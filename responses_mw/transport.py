@@ -12,7 +12,7 @@ import os
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -79,6 +79,8 @@ class HTTPProvider:
         self._auth = auth
         self._timeouts = timeouts or Timeouts()
         self._stream = stream
+        self.extra_body: Mapping[str, Any] = {}
+        """Fields that every turn's request has besides what the adapter says; they win."""
         self._urls: dict[str, httpx.URL] = {}
         self._timeout_extensions = {
             "timeout": {"connect": self._timeouts.connect, "read": self._timeouts.read}
@@ -138,6 +140,8 @@ class HTTPProvider:
     async def _asked(self, turn: Turn) -> tuple[UpstreamRequest, httpx.Response]:
         """The request that was accepted: an adapter may revise one that was refused, once."""
         request = self.adapter.encode(turn)
+        if self.extra_body:
+            request = replace(request, body={**request.body, **self.extra_body})
         response = await self._send(request)
         if response.status_code < 400:
             return request, response
@@ -302,8 +306,6 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _streamed(turn: Turn, stream: bool) -> Turn:
-    from dataclasses import replace
-
     return replace(turn, stream=stream)
 
 

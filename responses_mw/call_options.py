@@ -1,0 +1,79 @@
+"""What a call says besides its request: where to ask, with which key, how long to wait.
+
+The keywords of a call are parted here; every other one is a parameter of the request and checked as
+such.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from responses_mw.errors import InvalidRequest
+
+_PLACE = frozenset({
+    "api_key", "api_base", "base_url", "api_version", "organization", "project", "tenant_id",
+    "client_id", "client_secret", "use_chat_completions_api", "use_responses_api",
+    "responses_dialect", "native_state",
+})  # fmt: skip
+_PLACES = ("aws_", "azure_", "vertex_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """`place` and `headers` are a deployment's `litellm_params`, and secret. `timeout`: seconds."""
+
+    place: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    timeout: float | None = None
+    retries: int | None = None
+    drop_params: bool | None = None
+    mock: Any = None
+
+    @classmethod
+    def taken_from(cls, asked: dict[str, Any]) -> Self:
+        """Takes them out of `asked`; what is left are parameters. Raises InvalidRequest."""
+        place = {name: asked.pop(name) for name in list(asked) if _of_a_place(name)}
+        return cls(
+            place={name: value for name, value in place.items() if value is not None},
+            headers=_taken(asked, "extra_headers", Mapping) or {},
+            body=_taken(asked, "extra_body", Mapping) or {},
+            timeout=_taken(asked, "timeout", (int, float)),
+            retries=_taken(asked, "num_retries", int),
+            drop_params=_taken(asked, "drop_params", bool),
+            mock=asked.pop("mock_response", None),
+        )
+
+    @property
+    def about_the_place(self) -> list[str]:
+        """The names of those that only a call without a model list may give."""
+        named = {"extra_headers": self.headers, "extra_body": self.body}
+        return [*self.place, *(name for name, value in named.items() if value)]
+
+
+def _of_a_place(name: str) -> bool:
+    return name in _PLACE or name.startswith(_PLACES)
+
+
+def _taken(asked: dict[str, Any], name: str, kind: Any) -> Any:
+    value = asked.pop(name, None)
+    if value is None:
+        return None
+    wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+    if wrong or (name == "timeout" and value <= 0):
+        raise InvalidRequest(
+            f"{name} is a {type(value).__name__} that makes no sense here; "
+            f"{_WANTED[name]} is needed.",
+            param=name,
+            code="invalid_type" if wrong else "invalid_value",
+        )
+    return value
+
+
+_WANTED = {
+    "extra_headers": "a mapping of names to texts",
+    "extra_body": "a mapping",
+    "timeout": "a positive number of seconds",
+    "num_retries": "a whole number",
+    "drop_params": "True or False",
+}
