@@ -19,7 +19,7 @@ from responses_mw.http import on_error
 from responses_mw.meta_routes import MetaRoutes
 from responses_mw.preparation import kept
 from responses_mw.records import Observers
-from responses_mw.router import Models, Router
+from responses_mw.router import Models, Router, Routing
 from responses_mw.routes import ResponseRoutes
 from responses_mw.runtime import Runtime
 from responses_mw.service import Service
@@ -52,12 +52,13 @@ class ResponsesApp(Starlette):
         models: Models,
         owner: Owner | None = None,
         settings: Settings | None = None,
+        routing: Routing | None = None,
         hooks: Sequence[Any] = (),
         observers: Observers = (),
     ) -> None:
         self.settings = settings or Settings()
         self.store = open_store(store) if isinstance(store, str) else store
-        self._router = Router(models)
+        self._router = Router(models, routing)
         self._owner = owner
         self._hooks = Hooks(hooks)
         self._observers = (TurnLog(), *observers)
@@ -87,12 +88,26 @@ class ResponsesApp(Starlette):
         )
 
     @classmethod
-    def from_config(cls, config: "str | PathLike[str] | dict[str, Any]") -> Self:
-        """From a configuration file in LiteLLM's shape, or what it parses to."""
+    def from_config(
+        cls,
+        config: "str | PathLike[str] | dict[str, Any]",
+        *,
+        owner: Owner | None = None,
+        settings: Settings | None = None,
+        store: SessionStore | str | None = None,
+    ) -> Self:
+        """From a configuration file in LiteLLM's shape, or what it parses to. `settings` and
+        `store` take the place of the file's."""
         from responses_mw.config import load, store_url
 
         loaded = load(config)
-        return cls(store=store_url(loaded), models=loaded.models)
+        return cls(
+            store=store_url(loaded) if store is None else store,
+            models=loaded.models,
+            owner=owner,
+            settings=settings or loaded.settings,
+            routing=loaded.routing,
+        )
 
     @property
     def models(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Reads a configuration file in LiteLLM's shape: which models there are, and who answers for them.
 
 What the file means is decided here; which vendors exist is data in `upstreams.py`. A key that is
-nearly one we read is taken for a typo and stops the start; any other that is not read is warned of
+nearly one we know is taken for a typo and stops the start; any other that is not read is warned of
 by its path. No message holds a value that may be a secret.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from responses_mw import config_known, config_routing
 from responses_mw.azure_upstreams import azure, azure_ai
 from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
 from responses_mw.config_table import Table
@@ -22,7 +23,9 @@ from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
 from responses_mw.places import Place, Served, address
 from responses_mw.responses_upstreams import organisation, responses_adapter, speaks_responses
-from responses_mw.router import Deployment, Provider
+from responses_mw.router import Deployment, Provider, Routing
+from responses_mw.routing.directory import Directory
+from responses_mw.settings import Settings
 from responses_mw.transport import HTTPProvider, Timeouts
 from responses_mw.upstreams import COMPATIBLE_CHAT, OPENAI_CHAT, UPSTREAMS, Upstream
 
@@ -46,6 +49,8 @@ class Config:
     store_url: str | None = field(default=None, repr=False)
     master_key: str | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
+    routing: Routing = field(default_factory=Routing)
+    settings: Settings = field(default_factory=Settings)
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
@@ -55,13 +60,29 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     warnings: list[str] = []
     top = Table(source, "", warnings)
     entries, general = top.tables("model_list"), top.table("general_settings")
-    top.finish()
+    router, litellm = top.table("router_settings"), top.table("litellm_settings")
+    top.finish(elsewhere=config_known.TOP)
     models = _models(entries)
+    routing, settings = config_routing.routing(router, litellm), _settings(general, litellm)
     store_url, master_key = general.text("database_url"), general.text("master_key")
-    general.finish()
+    general.finish(elsewhere=config_known.GENERAL)
+    router.finish(elsewhere=config_known.ROUTER)
+    litellm.finish(elsewhere=config_known.LITELLM)
+    Directory(models, routing)  # aliases and fallbacks that lead nowhere stop the start
     for warning in warnings:
         logger.warning("%s", warning)
-    return Config(models, store_url, master_key, tuple(warnings))
+    return Config(models, store_url, master_key, tuple(warnings), routing, settings)
+
+
+def _settings(general: Table, litellm: Table) -> Settings:
+    """`drop_params: false` is LiteLLM's way to say that nothing may be left out."""
+    for key in ("success_callback", "failure_callback", "callbacks"):
+        for name in litellm.texts(key) or ():
+            litellm.warn(f"{litellm.path}.{key}: {name!r} is not supported and has no effect")
+    return Settings(
+        strict=litellm.flag("drop_params") is False,
+        log_content=general.flag("store_prompts_in_spend_logs") or False,
+    )
 
 
 def local_models() -> dict[str, list[Deployment]]:
@@ -111,13 +132,13 @@ def _models(entries: list[Table]) -> dict[str, list[Deployment]]:
     local: list[LocalModel] = []
     for entry in entries:
         name = entry.required_text("model_name")
-        if "*" in name:
-            raise ConfigurationError(
-                f"{entry.path}.model_name: wildcards are not supported yet; list the models"
-            )
         deployment = _deployment(entry, local)
+        if "*" in (deployment.model or "") and "*" not in name:
+            raise ConfigurationError(
+                f"{entry.path}: the model's `*` stands for the model_name's, which has none"
+            )
         models.setdefault(name, []).append(deployment)
-        entry.finish()
+        entry.finish(elsewhere=config_known.ENTRY)
     if not models:
         raise ConfigurationError("model_list is empty or missing: name at least one model")
     return models
@@ -126,10 +147,10 @@ def _models(entries: list[Table]) -> dict[str, list[Deployment]]:
 def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
     """`local` is the one local model of this configuration, once something named it."""
     info = entry.table("model_info")
-    id, limit = info.text("id"), info.number("max_input_tokens")
-    base_model = info.text("base_model")
-    info.finish()
+    id, base_model = info.text("id"), info.text("base_model")
     params = entry.table("params" if entry.has("params") else "litellm_params")
+    routed = config_routing.deployment_fields(params, info)
+    info.finish(elsewhere=config_known.MODEL_INFO)
     prefix, name = _split(params.required_text("model"), params.path)
     match prefix:
         case "local":
@@ -140,8 +161,8 @@ def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
         case _:
             provider, name = _over_http(prefix, name, params, base_model)
             deployment = Deployment(provider, model=name, id=id)
-    params.finish()
-    return dataclasses.replace(deployment, max_input_tokens=None if limit is None else int(limit))
+    params.finish(elsewhere=config_known.PARAMS)
+    return dataclasses.replace(deployment, **routed)
 
 
 def _split(model: str, path: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ types, never values.
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from responses_mw.errors import ConfigurationError
@@ -78,6 +78,12 @@ class Table:
         except (TypeError, ValueError):
             raise self._wrong(key, value, "a number") from None
 
+    def integer(self, key: str) -> int | None:
+        number = self.number(key)
+        if number is not None and number != int(number):
+            raise self._wrong(key, number, "a whole number")
+        return None if number is None else int(number)
+
     def flag(self, key: str) -> bool | None:
         value = self._get(key)
         if value is not None and not isinstance(value, bool):
@@ -96,15 +102,35 @@ class Table:
             raise self._wrong(key, value, "a list")
         return [self._inner(entry, f"{key}[{n}]") for n, entry in enumerate(value)]
 
-    def finish(self) -> None:
-        """Raises ConfigurationError for a key that looks misspelt; warns of others not read."""
+    def is_table(self, key: str) -> bool:
+        return isinstance(self._value.get(key), Mapping)
+
+    def texts(self, key: str) -> list[str] | None:
+        value = self._get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            raise self._wrong(key, value, "a list of texts")
+        return list(value)
+
+    def warn(self, message: str) -> None:
+        self._warnings.append(message)
+
+    def finish(self, *, elsewhere: Collection[str] = ()) -> None:
+        """Warns of keys that were not read: those of `elsewhere` mean something to LiteLLM. Raises
+        ConfigurationError for one that looks misspelt."""
         for key in self.keys:
             if key in self._asked:
                 continue
-            nearest = difflib.get_close_matches(key, self._asked, 1, TYPO)
-            if nearest:
+            if key in elsewhere:
+                self.warn(f"{self._at(key)} is LiteLLM's and has no effect here")
+                continue
+            nearest = difflib.get_close_matches(key, sorted({*self._asked, *elsewhere}), 1, 0.0)
+            alike = difflib.SequenceMatcher(None, key, nearest[0]).ratio() if nearest else 0.0
+            if alike >= TYPO:
                 raise ConfigurationError(f"{self._at(key)} is unknown; {nearest[0]!r} is meant?")
-            self._warnings.append(f"{self._at(key)} is not supported yet and has no effect")
+            hint = f"; the nearest known key is {nearest[0]!r}" if nearest else ""
+            self.warn(f"{self._at(key)} is unknown and has no effect{hint}")
 
     def _get(self, key: str) -> Any:
         self._asked.add(key)

@@ -337,7 +337,7 @@ def test_what_is_wrong_is_named_with_its_place(params: dict[str, Any], said: str
         ({}, "model_list is empty or missing"),
         ({"model_list": {}}, "model_list is of type dict; a list is needed"),
         ({"model_list": ["x"]}, "model_list[0] is of type str; a mapping is needed"),
-        ({"model_list": [{"model_name": "openai/*"}]}, "wildcards are not supported yet"),
+        ({"model_list": [entry("ollama/*")]}, "the model's `*` stands for the model_name's"),
         ({"model_lst": []}, "model_lst is unknown; 'model_list' is meant?"),
         (
             {"model_list": [entry("ollama/x")], "general_settings": {"master_kye": SECRET}},
@@ -349,22 +349,27 @@ def test_what_is_wrong_outside_the_models_is_named_too(source: Any, said: str) -
     assert said in refusal(source)
 
 
-def test_keys_not_supported_yet_are_one_warning_each(caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_without_effect_are_one_warning_each(caplog: pytest.LogCaptureFixture) -> None:
     loaded: Config = load(
         {
-            "model_list": [{**entry("ollama/x", rpm=6), "model_info": {"mode": "chat"}}],
-            "general_settings": {"alerting": ["slack"]},
-            "router_settings": {"num_retries": 2},
+            "model_list": [{**entry("ollama/x", seed=6), "model_info": {"mode": "chat"}}],
+            "general_settings": {"alerting": ["slack"], "zebra": 1},
+            "router_settings": {"num_retries": 2, "default_priority": 3},
+            "litellm_settings": {"cache": True, "success_callback": ["langfuse"]},
         }
     )
 
-    paths = [warning.split()[0] for warning in loaded.warnings]
-    assert paths == [
-        "router_settings",
+    assert [warning.split()[0].rstrip(":") for warning in loaded.warnings] == [
         "model_list[0].model_info.mode",
-        "model_list[0].litellm_params.rpm",
+        "model_list[0].litellm_params.seed",
+        "litellm_settings.success_callback",
         "general_settings.alerting",
+        "general_settings.zebra",
+        "router_settings.default_priority",
+        "litellm_settings.cache",
     ]
+    assert "is LiteLLM's and has no effect here" in loaded.warnings[0]
+    assert "is unknown and has no effect; the nearest known key is" in loaded.warnings[4]
     assert [record.getMessage() for record in caplog.records] == list(loaded.warnings)
 
 

@@ -19,7 +19,8 @@ from responses_mw.cli.bar import Bar
 from responses_mw.cli.standalone import Standalone
 from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
-from responses_mw.router import Deployment
+from responses_mw.router import Deployment, Routing
+from responses_mw.settings import Settings
 from responses_mw.telemetry.log import Format, write_log
 from stores.base import SessionStore, StoreError
 from stores.urls import open_store
@@ -39,6 +40,8 @@ class Serving:
     store: str = field(repr=False)
     key: str | None = field(default=None, repr=False)
     config_file: Path | None = None
+    routing: Routing = field(default_factory=Routing)
+    settings: Settings = field(default_factory=Settings)
     log: Format | None = None
 
     @classmethod
@@ -61,6 +64,8 @@ class Serving:
             store=config.store_url(loaded, store),
             key=key or os.environ.get(MASTER_KEY) or loaded.master_key,
             config_file=config_file,
+            routing=loaded.routing,
+            settings=loaded.settings,
             log=_log_format(log or os.environ.get(LOG)),
         )
 
@@ -111,7 +116,12 @@ class Serving:
             write_log(self.log)
 
     def standalone(self) -> Standalone:
-        app = ResponsesApp(store=self.session_store(), models=self.models)
+        app = ResponsesApp(
+            store=self.session_store(),
+            models=self.models,
+            routing=self.routing,
+            settings=self.settings,
+        )
         return Standalone(app, key=self.key)
 
 
