@@ -2,6 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from stores.accounts import (
+    ExportedTurn,
+    Refusal,
+    StoredKey,
+    Usage,
+    UsageQuery,
+    UsageTotal,
+)
 from stores.base import (
     Checkpoint,
     ConversationLocked,
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "ConversationLocked",
+    "ExportedTurn",
     "History",
     "Lease",
     "MemoryStore",
@@ -36,13 +45,18 @@ __all__ = [
     "Outcome",
     "Page",
     "PostgresStore",
+    "Refusal",
     "SQLiteStore",
     "SessionStore",
     "StoreBusy",
     "StoreError",
     "StoredConversation",
+    "StoredKey",
     "StoredResponse",
     "StoredTurn",
+    "Usage",
+    "UsageQuery",
+    "UsageTotal",
     "open_store",
 ]
 

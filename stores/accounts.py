@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NoReturn
 
-from stores.errors import StoreError
-
 Group = Literal[
     "owner", "key", "user", "model", "deployment", "chain", "tag", "day", "status", "response"
 ]
@@ -187,4 +185,6 @@ class Accounts:
         self._keeps_none()
 
     def _keeps_none(self) -> NoReturn:
+        from stores.base import StoreError  # which is built on this file
+
         raise StoreError(f"{type(self).__name__} keeps no accounts: no usage, keys or retention")

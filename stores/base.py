@@ -11,14 +11,19 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, Self
 
 from stores.accounts import Accounts, Usage
-from stores.errors import ConversationLocked as ConversationLocked
-from stores.errors import StoreBusy as StoreBusy
-from stores.errors import StoreError as StoreError
 
 Json = Any
 Item = dict[str, Any]
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 RUNNING: frozenset[str] = frozenset({"queued", "in_progress"})
+
+
+class StoreError(Exception):
+    """The database could not be reached, or refused. Nothing was half-written."""
+
+
+class StoreBusy(StoreError):
+    """The database is locked or overloaded for longer than the store waits; try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,10 @@ class Page:
     has_more: bool
 
 
+class ConversationLocked(StoreError):
+    """Another turn of this conversation is running."""
+
+
 class SessionStore(Accounts, ABC):
     """Every method is safe to call concurrently from one event loop, and from many processes.
 
@@ -211,8 +220,10 @@ class SessionStore(Accounts, ABC):
 
     @abstractmethod
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
-        """Records the end, and what was used; a turn of a conversation becomes its last one. False,
-        and nothing written, unless the response is running under this lease (same worker, same attempt)."""
+        """Records the end, and what was used; a turn of a conversation becomes its last one.
+
+        False, and nothing written, unless the response is running under this lease (same worker,
+        same attempt)."""
 
     @abstractmethod
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:

@@ -6,7 +6,6 @@ bytes as they do, so that what works here works there.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,65 +19,26 @@ from stores.base import (
     Lease,
     NewResponse,
     Outcome,
-    SessionStore,
-    Status,
     StoredConversation,
     StoredResponse,
     StoreError,
 )
 from stores.codec import decode, encode, from_micros, text, to_micros
+from stores.memory_accounts import MemoryAccounts
 from stores.memory_branches import Branch, Turn, behind, line, trim
+from stores.memory_rows import Conversation, Handle, stored
 
 
-@dataclass(slots=True)
-class _Handle:
-    branch: Branch
-    depth: int
-    status: Status
-    created_at: int
-    body: bytes
-    worker: str
-    lease_until: int
-    attempt: int
-    request: bytes | None = None
-    conversation: str | None = None
-    cancel_requested: bool = False
-    asked: tuple[str | None, str | None, tuple[str, ...]] = (None, None, ())
-    deployment: str | None = None
-    cost_nano: int | None = None
-
-    @property
-    def turn(self) -> Turn:
-        return self.branch.turns[self.depth]
-
-
-@dataclass(slots=True)
-class _Conversation:
-    """`running` took the lock last; it holds the lock for as long as it runs."""
-
-    branch: Branch
-    depth: int
-    created_at: int
-    body: bytes
-    hidden: set[str] = field(default_factory=set)
-    running: str | None = None
-    deployment: str | None = None
-
-    def move(self, branch: Branch, depth: int) -> None:
-        self.branch.head = -1
-        branch.head = depth
-        self.branch, self.depth = branch, depth
-
-
-class MemoryStore(SessionStore):
+class MemoryStore(MemoryAccounts):
     """Closing it forgets nothing; the sessions end with the object. For one thread at a time."""
 
     shared_between_processes = False
 
     def __init__(self) -> None:
-        self._handles: dict[str, _Handle] = {}
-        self._conversations: dict[str, _Conversation] = {}
+        self._handles: dict[str, Handle] = {}
+        self._conversations: dict[str, Conversation] = {}
         self._secrets: dict[str, bytes] = {}
+        super().__init__()
 
     async def open(self) -> None:
         pass
@@ -103,7 +63,7 @@ class MemoryStore(SessionStore):
         branch, depth = place
         branch.turns[depth] = turn
         branch.handles[depth] = new.id
-        self._handles[new.id] = _Handle(
+        self._handles[new.id] = Handle(
             branch=branch,
             depth=depth,
             status=new.status,
@@ -168,6 +128,8 @@ class MemoryStore(SessionStore):
         turn.output, turn.native, turn.cuts = output, native, cuts
         handle.status, handle.body, handle.request = outcome.status, body, None
         handle.deployment, handle.cost_nano = outcome.deployment, outcome.cost_nano
+        if outcome.usage is not None:
+            self._count(outcome.usage)
         conversation = self._conversations.get(handle.conversation or "")
         if conversation is not None and conversation.running == id:
             conversation.move(handle.branch, handle.depth)
@@ -201,7 +163,7 @@ class MemoryStore(SessionStore):
             handle = self._handles[id]
             handle.worker, handle.lease_until = worker, to_micros(until)
             handle.attempt += 1
-        return [_stored(id, self._handles[id]) for id in taken]
+        return [stored(id, self._handles[id]) for id in taken]
 
     # --- reading
 
@@ -217,7 +179,7 @@ class MemoryStore(SessionStore):
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         handle = self._owned(id, owner)
-        return None if handle is None else _stored(id, handle)
+        return None if handle is None else stored(id, handle)
 
     async def input(self, id: str, *, owner: str) -> list[Item] | None:
         handle = self._owned(id, owner)
@@ -231,7 +193,7 @@ class MemoryStore(SessionStore):
         encoded = encode(body, "body")
         self._check_new(id)
         branch = Branch(text(owner, "the owner"), turns={0: Turn(b"[]")}, head=0)
-        self._conversations[id] = _Conversation(branch, 0, to_micros(created_at), encoded)
+        self._conversations[id] = Conversation(branch, 0, to_micros(created_at), encoded)
 
     async def conversation(self, id: str, *, owner: str) -> StoredConversation | None:
         found = self._owned_conversation(id, owner)
@@ -278,11 +240,11 @@ class MemoryStore(SessionStore):
             found.hidden.add(item_id)
         return found is not None
 
-    def _owned_conversation(self, id: str, owner: str) -> _Conversation | None:
+    def _owned_conversation(self, id: str, owner: str) -> Conversation | None:
         found = self._conversations.get(id)
         return None if found is None or found.branch.owner != owner else found
 
-    def _lockable(self, id: str, owner: str) -> _Conversation | None:
+    def _lockable(self, id: str, owner: str) -> Conversation | None:
         """The conversation, in which nothing runs; None if it is missing."""
         found = self._owned_conversation(id, owner)
         if found is None:
@@ -300,6 +262,7 @@ class MemoryStore(SessionStore):
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
         if id is not None and user is not None:
             raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
+        self._forget(owner, id=id, user=user)
         if id is None and user is None:
             return self._purge_owner(owner)
         if id is not None:
@@ -351,11 +314,11 @@ class MemoryStore(SessionStore):
         if text(id, "the id") in self._handles or id in self._conversations:
             raise StoreError(f"the id {id!r} exists; take a new one")
 
-    def _owned(self, id: str, owner: str) -> _Handle | None:
+    def _owned(self, id: str, owner: str) -> Handle | None:
         handle = self._handles.get(id)
         return None if handle is None or handle.branch.owner != owner else handle
 
-    def _leased(self, id: str, owner: str, lease: Lease) -> _Handle | None:
+    def _leased(self, id: str, owner: str, lease: Lease) -> Handle | None:
         handle = self._owned(id, owner)
         if (
             handle is None
@@ -374,27 +337,3 @@ class MemoryStore(SessionStore):
 
 def _encoded_cuts(cuts: Json) -> bytes | None:
     return None if cuts is None else encode(cuts, "cuts")
-
-
-def _stored(id: str, handle: _Handle) -> StoredResponse:
-    lease = Lease(handle.worker, from_micros(handle.lease_until), handle.attempt)
-    turn = handle.turn
-    chain, api_key, tags = handle.asked
-    return StoredResponse(
-        id=id,
-        owner=handle.branch.owner,
-        status=handle.status,
-        body=decode(handle.body),
-        output=turn.read().output,
-        created_at=from_micros(handle.created_at),
-        lease=lease if handle.status in RUNNING else None,
-        cancel_requested=handle.cancel_requested,
-        request=None if handle.request is None else decode(handle.request),
-        cuts=None if turn.cuts is None else decode(turn.cuts),
-        conversation=handle.conversation,
-        chain=chain,
-        api_key=api_key,
-        tags=tags,
-        deployment=handle.deployment,
-        cost_nano=handle.cost_nano,
-    )

@@ -3,6 +3,7 @@
 Only branches and turns: whose ids point at them is the store's.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -39,6 +40,8 @@ class Branch:
     handles: dict[int, str] = field(default_factory=dict)
     children: "set[Branch]" = field(default_factory=set)
     head: int = -1
+    number: int = field(default_factory=itertools.count().__next__)
+    """Younger ones have higher ones: an order for exports."""
 
     @property
     def floor(self) -> int:

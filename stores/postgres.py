@@ -5,7 +5,6 @@ Here the values of `SessionStore` become parameters and rows become values. Conv
 `postgres_statements.py`; connections, retries and errors in `postgres_pool.py`.
 """
 
-import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,6 +14,11 @@ from typing import Any
 
 from stores import migrate
 from stores import postgres_statements as sql
+from stores.account_statements import (
+    FORGET_OWNERS_USERS,
+    FORGET_RESPONSES_USER,
+    FORGET_USER,
+)
 from stores.base import (
     Checkpoint,
     History,
@@ -27,6 +31,7 @@ from stores.base import (
     StoreError,
 )
 from stores.codec import decode, decode_turns, encode, from_micros, key, text, to_micros
+from stores.postgres_accounts import PostgresAccounts, counted, name_of
 from stores.postgres_conversations import PostgresConversations, lock
 from stores.postgres_erasing import blank, erase_owner, trim
 from stores.postgres_pool import Connection, Database, possible
@@ -34,15 +39,12 @@ from stores.postgres_pool import Connection, Database, possible
 MIGRATING = 0x726D77
 """The advisory lock under which one process at a time changes the schema."""
 
-LONGEST_NAME = 512
-"""Characters of an end user's name that are kept as they are; an index entry is limited."""
-
 
 def _new_branch() -> int:
     return secrets.randbits(63)
 
 
-class PostgresStore(PostgresConversations):
+class PostgresStore(PostgresAccounts, PostgresConversations):
     """`dsn` is `postgresql://user:password@host:port/database`, with asyncpg's options.
 
     At most `connections` are open at once in each event loop. `branch_id` draws 63 random bits.
@@ -90,7 +92,7 @@ class PostgresStore(PostgresConversations):
     async def reserve(self, new: NewResponse, *, owner: str) -> bool:
         id, lease = text(new.id, "the id"), new.lease
         body = encode(new.body, "body")
-        turn = (encode(list(new.input), "input"), _name(new.end_user))
+        turn = (encode(list(new.input), "input"), name_of(new.end_user))
         request = None if new.request is None else encode(new.request, "request")
         times = (to_micros(lease.until), lease.attempt, to_micros(new.created_at))
         tags = encode(list(new.tags), "tags") if new.tags else None
@@ -140,6 +142,7 @@ class PostgresStore(PostgresConversations):
             scope = text(outcome.native.scope, "scope")
             native = encode(outcome.native.state, "native")
         turn = (output, scope, native, _encoded_cuts(outcome.cuts))
+        usage = None if outcome.usage is None else counted(outcome.usage)
         if not possible(id, owner):
             return False
 
@@ -148,8 +151,9 @@ class PostgresStore(PostgresConversations):
             if lost and await connection.fetchval(sql.FINISHED, id, owner, lease.attempt, *end):
                 return True
             held = (id, owner, lease.worker, lease.attempt)
-            answered = (outcome.deployment, outcome.cost_nano)
-            return await connection.fetchval(sql.FINISH, *held, *end, *answered, *turn) is not None
+            finish = sql.FINISH if usage is None else sql.FINISH_AND_COUNT
+            row = (*held, *end, outcome.deployment, outcome.cost_nano, *turn, *(usage or ()))
+            return await connection.fetchval(finish, *row) is not None
 
         return await self._database.run(work)
 
@@ -214,14 +218,17 @@ class PostgresStore(PostgresConversations):
             raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
         if not possible(owner, id or "") or key(user or "") is None:
             return 0
-        name = _name(user)
+        name = name_of(user)
 
         async def work(connection: Connection, _: bool) -> int:
             if id is not None:
+                await connection.execute(FORGET_RESPONSES_USER, owner, id)
                 blanked = await blank(connection, sql.PLACES_OF_ID, owner, id)
             elif name is not None:
+                await connection.execute(FORGET_USER, owner, name)
                 blanked = await blank(connection, sql.PLACES_OF_USER, owner, name)
             else:
+                await connection.execute(FORGET_OWNERS_USERS, owner)
                 blanked = await erase_owner(connection, owner)
             if blanked:
                 await connection.execute(sql.BUMP_EPOCH, secrets.token_bytes(16))
@@ -277,14 +284,3 @@ def _stored(row: Any) -> StoredResponse:
         deployment=row["deployment"],
         cost_nano=row["cost_nano"],
     )
-
-
-def _name(end_user: str | None) -> str | None:
-    """Clients choose this text freely. It is only compared, so a digest does where Postgres could
-    not keep or index it."""
-    if end_user is None:
-        return None
-    encoded = text(end_user, "end_user").encode()
-    if len(end_user) > LONGEST_NAME or "\x00" in end_user:
-        return f"sha256:{hashlib.sha256(encoded).hexdigest()}"
-    return end_user

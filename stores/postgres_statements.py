@@ -7,6 +7,8 @@ turn holds its branch and its parent's handle FOR KEY SHARE, which holds up nobo
 that one holds its branches FOR UPDATE, so that what its next statement sees of them stays true.
 """
 
+from stores.account_statements import charging, counting
+
 # --- a turn's life
 
 HANDLE = """
@@ -88,6 +90,15 @@ WITH ended AS (
 UPDATE rmw_turn t SET output = $9, scope = $10, native = $11, cuts = $12
 FROM ended WHERE t.branch = ended.branch AND t.depth = ended.depth RETURNING 1
 """
+
+# $13 to $30 are a usage row, $31 to $33 what its key is charged.
+FINISH_AND_COUNT = FINISH.replace(
+    "UPDATE rmw_turn t",
+    f""",
+     counted AS ({counting(13, "ended")}),
+     charged AS ({charging("$18", "$31", "$32", "$33")} AND EXISTS (SELECT FROM ended))
+UPDATE rmw_turn t""",
+)
 
 FINISHED = """
 SELECT 1 FROM rmw_response

@@ -39,6 +39,7 @@ from stores.connection_thread import (
     store_error,
 )
 from stores.migrate import VERSION_TABLE, is_current, upgrade
+from stores.sqlite_accounts import SQLiteAccounts, counted
 from stores.sqlite_conversations import SQLiteConversations
 
 BATCH = 64
@@ -52,7 +53,7 @@ class _Threads:
     reader: ConnectionThread
 
 
-class SQLiteStore(SQLiteConversations):
+class SQLiteStore(SQLiteAccounts, SQLiteConversations):
     """`synchronous="NORMAL"` survives a crash of the process, `"FULL"` a power cut, too.
 
     Any number of processes on one machine may share the file. Beside it live `-wal`, `-shm` and
@@ -230,6 +231,7 @@ class SQLiteStore(SQLiteConversations):
                     None if native is None else encode(native.state, "native"),
                     _encoded_cuts(outcome.cuts),
                 ),
+                usage=counted(outcome.usage),
             )
         )
 
@@ -312,7 +314,7 @@ class SQLiteStore(SQLiteConversations):
     async def _write(self, operation: Operation[T]) -> T:
         return await self._opened.writer.run(operation)
 
-    async def _read(self, sql: str, *values: str | None) -> list[tuple[Any, ...]]:
+    async def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """One statement with all its rows in one visit to the thread."""
         return await self._opened.reader.run(lambda db: db.execute(sql, values).fetchall())
 

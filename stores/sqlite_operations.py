@@ -9,10 +9,15 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from stores import account_statements as accounts
 from stores.base import ConversationLocked, StoreError
 
 Place = tuple[int, int]
 """(branch, depth)"""
+
+Counted = tuple[tuple[Any, ...], tuple[str | None, int, int, int]]
+"""What a response used, and what its key is charged."""
+
 
 Handle = tuple[str | int | bytes | None, ...]
 """A response's columns from `status` on, in the order of `insert`."""
@@ -185,6 +190,7 @@ def finish(
     *,
     end: tuple[str, bytes, str | None, int | None],
     turn: tuple[bytes, str | None, bytes | None, bytes | None],
+    usage: Counted | None,
 ) -> bool:
     """`leased` is (id, owner, worker, attempt), `end` is (status, body, deployment, cost), `turn`
     is (output, scope, native, cuts)."""
@@ -206,7 +212,21 @@ def finish(
                 " WHERE id = (SELECT id FROM rmw_conversation WHERE id = ? AND running = ?)",
                 (*place, end[2], conversation, id),
             )
+        if usage is not None:
+            count(db, usage)
     return bool(ended)
+
+
+def numbered(sql: str) -> str:
+    """A shared statement with SQLite's mark before its numbers."""
+    return sql.replace("$", "?")
+
+
+def count(db: sqlite3.Connection, usage: Counted) -> None:
+    row, charge = usage
+    db.execute(numbered(accounts.COUNT), row)
+    if charge[0] is not None:
+        db.execute(numbered(accounts.CHARGE), charge)
 
 
 def checkpoint(
@@ -304,6 +324,7 @@ def purge_response(db: sqlite3.Connection, id: str | None, owner: str | None) ->
     places = db.execute(
         f"SELECT branch, depth FROM rmw_response WHERE {OWNED}", (id, owner)
     ).fetchall()
+    db.execute(numbered(accounts.FORGET_RESPONSES_USER), (owner, id))
     return _blank(db, places)
 
 
@@ -313,6 +334,7 @@ def purge_user(db: sqlite3.Connection, user: str | None, owner: str | None) -> i
         " WHERE t.end_user = ? AND b.owner = ?",
         (user, owner),
     ).fetchall()
+    db.execute(numbered(accounts.FORGET_USER), (owner, user))
     return _blank(db, places)
 
 
@@ -351,6 +373,7 @@ def purge_owner(db: sqlite3.Connection, owner: str | None) -> int:
         db.execute("DELETE FROM rmw_response WHERE branch = ?", branch)
         db.execute("DELETE FROM rmw_branch WHERE id = ?", branch)
     db.execute("DELETE FROM rmw_conversation WHERE owner = ?", (owner,))
+    db.execute(numbered(accounts.FORGET_OWNERS_USERS), (owner,))
     _count_purge(db)
     return turns
 

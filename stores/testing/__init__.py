@@ -19,7 +19,7 @@ pytest.register_assert_rewrite(
         for name in (
             *("turns", "chains", "deleting", "purging", "leases", "running", "owners", "values"),
             *("conversations", "conversation_rows", "conversation_erasing", "conversation_model"),
-            *("life", "accounts"),
+            *("life", "accounts", "usage", "keys", "retention"),
         )
     )
 )
@@ -31,11 +31,14 @@ from stores.testing.conversation_rows import ConversationRowTests  # noqa: E402
 from stores.testing.conversations import ConversationTests  # noqa: E402
 from stores.testing.deleting import DeletingTests  # noqa: E402
 from stores.testing.hooks import Budget, StoreHooks  # noqa: E402
+from stores.testing.keys import KeyTests  # noqa: E402
 from stores.testing.leases import LeaseTests  # noqa: E402
 from stores.testing.life import LifeTests  # noqa: E402
 from stores.testing.owners import OwnerTests  # noqa: E402
 from stores.testing.purging import PurgingTests  # noqa: E402
+from stores.testing.retention import RetentionTests  # noqa: E402
 from stores.testing.running import RunningTests  # noqa: E402
+from stores.testing.usage import UsageTests  # noqa: E402
 from stores.testing.values import ValueTests  # noqa: E402
 
 __all__ = ["Budget", "SessionStoreConformance", "StoreHooks"]
@@ -54,5 +57,8 @@ class SessionStoreConformance(
     ValueTests,
     LifeTests,
     AccountTests,
+    UsageTests,
+    KeyTests,
+    RetentionTests,
 ):
     """Subclass it with an async fixture `store`."""

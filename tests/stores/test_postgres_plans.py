@@ -6,8 +6,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from stores import account_statements as accounts
 from stores import postgres_statements as sql
 from stores.postgres import PostgresStore
+from stores.postgres_accounts import EXPIRED
 
 STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "history": (sql.HISTORY, ("r77-9", "o7")),
@@ -26,6 +28,25 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
         sql.FINISH,
         ("r77-9", "o7", "w", 1, "failed", b"{}", *[None] * 2, b"[]", *[None] * 3),
     ),
+    "finish and count": (
+        sql.FINISH_AND_COUNT,
+        (
+            *("r77-9", "o7", "w", 1, "failed", b"{}", *[None] * 2, b"[]", *[None] * 3),
+            *("r77-9", "o7", 1, "failed", *[None] * 2, "m", *[None] * 3, *[0] * 6, True, False),
+            *(0, 0, 0),
+        ),
+    ),
+    "count": (
+        accounts.COUNT,
+        ("r77-9", "o7", 1, "failed", *[None] * 2, "m", *[None] * 3, *[0] * 6, True, False),
+    ),
+    "admit": (accounts.ADMIT, ("k77", 1, 1)),
+    "charge": (accounts.CHARGE, ("k77", 1, 1, 1)),
+    "key": (accounts.KEY, (b"77",)),
+    "forget user": (accounts.FORGET_USER, ("o7", "nobody")),
+    "forget the user of": (accounts.FORGET_RESPONSES_USER, ("o7", "r77-9")),
+    "owners of a user": (accounts.OWNERS_OF_USER, ("nobody",)),
+    "expired": (EXPIRED, (1, None, ["o8"], 100)),
     "release": (sql.RELEASE, ("r77-9", "o7", "w", 1)),
     "renew": (sql.RENEW, ("w", 1)),
     "take_expired": (sql.TAKE_EXPIRED, ("w", 1, 2, 100)),
@@ -62,6 +83,10 @@ async def test_no_statement_reads_everybodys_rows(postgres_dsn: str, plans: str)
             NULL, NULL, 1, 0, n, '{}' FROM generate_series(1, 3000) n, generate_series(0, 9) d;
             INSERT INTO rmw_conversation SELECT 'r' || n || '-9', 'o' || n % 70, n, '{}', NULL,
             'r' || n || '-8' FROM generate_series(1, 3000) n;
+            INSERT INTO rmw_usage SELECT 'r' || n || '-1', 'o' || n % 70, n, 'completed', 'u' || n,
+            NULL, 'm', NULL, NULL, 0, 0, 0, 0, 0, 0, true FROM generate_series(1, 3000) n;
+            INSERT INTO rmw_key SELECT 'k' || n, n::text::bytea, 'o' || n % 70, n, NULL, NULL, NULL,
+            NULL, NULL, 0, NULL, NULL, 0, 0, 0 FROM generate_series(1, 3000) n;
             ANALYZE;
             """
         )

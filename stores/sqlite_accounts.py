@@ -1,0 +1,137 @@
+"""Usage, keys, retention and export in a SQLite database: the store methods and their operations.
+
+The statements are shared with Postgres, but for one.
+"""
+
+import sqlite3
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from stores import account_statements as sql
+from stores.accounts import ExportedTurn, Refusal, StoredKey, Usage, UsageQuery, UsageTotal
+from stores.base import SessionStore, StoreError
+from stores.codec import encode, key, text, to_micros
+from stores.connection_thread import Operation, T
+from stores.sqlite_operations import Counted, count, numbered
+
+# The owners are walked along the index on them: there is none on the time alone, which would cost
+# every response for the sake of a sweep.
+EXPIRED = """
+WITH RECURSIVE owners(owner) AS (
+    SELECT min(owner) FROM rmw_response
+    UNION ALL
+    SELECT (SELECT min(owner) FROM rmw_response WHERE owner > owners.owner) FROM owners
+    WHERE owners.owner IS NOT NULL
+)
+SELECT r.id, r.owner FROM owners CROSS JOIN rmw_response r ON r.owner = owners.owner
+WHERE r.created_at < ?1 AND (?2 IS NULL OR owners.owner = ?2)
+    AND owners.owner NOT IN (SELECT value FROM json_each(?3))
+    AND r.status NOT IN ('queued', 'in_progress') AND r.conversation IS NOT r.id
+LIMIT ?4
+"""
+
+
+class SQLiteAccounts(SessionStore):
+    """Threads and the rest are SQLiteStore's."""
+
+    keeps_accounts = True
+
+    @abstractmethod
+    async def _write(self, operation: Operation[T]) -> T: ...
+
+    @abstractmethod
+    async def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]: ...
+
+    async def add_usage(self, rows: Sequence[Usage]) -> None:
+        await self._write(partial(_add_usage, rows=[encoded(row) for row in rows]))
+
+    async def usage(self, query: UsageQuery) -> list[UsageTotal]:
+        return await sql.aggregate(query, "sqlite", self._read)
+
+    async def add_key(self, key: StoredKey, *, digest: bytes) -> None:
+        await self._write(partial(_add_key, values=sql.key_values(key, digest)))
+
+    async def key(self, digest: bytes) -> StoredKey | None:
+        rows = await self._read(numbered(sql.KEY), digest)
+        return sql.key_of(rows[0]) if rows else None
+
+    async def keys(self, *, owner: str | None = None) -> list[StoredKey]:
+        if owner is None:
+            rows = await self._read(sql.KEYS)
+        else:
+            rows = await self._read(numbered(sql.OWNERS_KEYS), key(owner))
+        return [sql.key_of(row) for row in rows]
+
+    async def revoke_key(self, id: str, *, at: datetime) -> bool:
+        return await self._write(partial(_revoke, id=key(id), at=to_micros(at)))
+
+    async def admit(self, id: str, *, now: datetime) -> Refusal | None:
+        return await self._write(partial(_admit, id=key(id), now=now))
+
+    async def expired(
+        self,
+        *,
+        before: datetime,
+        owner: str | None = None,
+        other_than: Collection[str] = (),
+        limit: int = 100,
+    ) -> list[tuple[str, str]]:
+        others = encode(list(other_than), "the owners").decode()
+        rows = await self._read(EXPIRED, to_micros(before), owner and key(owner), others, limit)
+        return [(id, whose) for id, whose in rows]
+
+    async def export(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedTurn]:
+        place = sql.place_of(after)
+        rows = await self._read(numbered(sql.EXPORT), *place, owner, user, limit, b"[]")
+        return [sql.exported(row) for row in rows]
+
+    async def owners(self, *, user: str | None = None, id: str | None = None) -> list[str]:
+        if user is not None:
+            rows = await self._read(numbered(sql.OWNERS_OF_USER), key(user))
+        elif id is not None:
+            rows = await self._read(numbered(sql.OWNER_OF_ID), key(id))
+        else:
+            rows = await self._read(sql.OWNERS)
+        return [owner for (owner,) in rows]
+
+
+def counted(usage: Usage | None) -> Counted | None:
+    return None if usage is None else encoded(usage)
+
+
+def encoded(usage: Usage) -> Counted:
+    user = None if usage.end_user is None else text(usage.end_user, "end_user")
+    return sql.usage_values(usage, user), sql.charge_values(usage)
+
+
+def _add_usage(db: sqlite3.Connection, rows: list[Counted]) -> None:
+    for row in rows:
+        count(db, row)
+
+
+def _add_key(db: sqlite3.Connection, values: tuple[Any, ...]) -> None:
+    try:
+        db.execute(numbered(sql.ADD_KEY), values)
+    except sqlite3.IntegrityError as error:
+        raise StoreError(f"the key {values[0]!r} exists; take a new one") from error
+
+
+def _revoke(db: sqlite3.Connection, id: str | None, at: int) -> bool:
+    return bool(db.execute(numbered(sql.REVOKE), (id, at)).fetchall())
+
+
+def _admit(db: sqlite3.Connection, id: str | None, now: datetime) -> Refusal | None:
+    asked = (id, to_micros(now), sql.minute_of(now))
+    if db.execute(numbered(sql.ADMIT), asked).fetchall():
+        return None
+    return sql.refusal(db.execute(numbered(sql.STANDING), (id,)).fetchone(), now)
