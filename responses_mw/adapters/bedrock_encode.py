@@ -300,6 +300,8 @@ class _Request:
             self._leave_out("top_logprobs", why)
         if turn.verbosity not in (None, "medium"):
             self._leave_out("text.verbosity", why)
+        if turn.user is not None:
+            self.dropped.append("user")  # no answer depends on it: a strict turn goes on
 
     # --- cache points
 

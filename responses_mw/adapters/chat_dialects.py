@@ -66,6 +66,8 @@ class ChatDialect:
     # --- reasoning
     reasoning_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
     """Where answers carry reasoning; the first that is not empty is read."""
+    shows_reasoning: bool = True
+    """Else a summary of it cannot be asked for."""
     raw_reasoning: bool = True
     """It is the chain of thought itself, not a summary of one."""
     reasoning_replay: str | None = None
@@ -97,6 +99,7 @@ OPENAI = ChatDialect(
     service_tiers=True,
     user_field="safety_identifier",
     prompt_cache_key=True,
+    shows_reasoning=False,
 )
 AZURE = replace(OPENAI, name="azure", user_field="user")
 GROQ = ChatDialect(

@@ -37,7 +37,8 @@ def encode_turn(turn: Turn, dialect: ChatDialect, *, scope: str) -> UpstreamRequ
     if turn.extra_body.get("n", 1) != 1:
         raise UnsupportedByProvider("a response has one answer; leave n out", param="n")
     request.body.update(turn.extra_body)
-    return UpstreamRequest(PATH, request.body, turn.extra_headers, tuple(request.dropped))
+    dropped = (*request.dropped, *request.hints)
+    return UpstreamRequest(PATH, request.body, turn.extra_headers, dropped)
 
 
 class _Request:
@@ -46,6 +47,8 @@ class _Request:
         self._dialect = dialect
         self.body: dict[str, Any] = {"model": turn.model, "messages": []}
         self.dropped: list[str] = []
+        self.hints: list[str] = []
+        """Left out, too, and named; but no answer depends on them, so a strict turn goes on."""
 
     def sampling(self) -> None:
         turn, known = self._turn, self._dialect
@@ -159,6 +162,8 @@ class _Request:
 
     def reasoning(self) -> None:
         effort = self._turn.reasoning_effort
+        if not self._dialect.shows_reasoning and self._turn.reasoning_summary is not None:
+            self.dropped.append("reasoning.summary")
         if effort is None:
             return
         match self._dialect.effort:
@@ -177,12 +182,11 @@ class _Request:
     # --- the rest
 
     def identity(self) -> None:
-        """Who asks, and at which tier. The user and the cache key are hints: nothing is lost."""
+        """Who asks, and at which tier."""
         turn, known = self._turn, self._dialect
-        if known.user_field is not None:
-            self._put(known.user_field, turn.user)
-        if known.prompt_cache_key:
-            self._put("prompt_cache_key", turn.prompt_cache_key)
+        self._hint("user", turn.user, known.user_field)
+        key = "prompt_cache_key"
+        self._hint(key, turn.prompt_cache_key, key if known.prompt_cache_key else None)
         tier = turn.service_tier
         if tier is not None and (known.service_tiers or tier not in ("auto", "default")):
             tier = known.service_tier_names.get(tier, tier)
@@ -193,6 +197,13 @@ class _Request:
             self.body["stream"] = True
             if self._dialect.include_usage:
                 self.body["stream_options"] = {"include_usage": True}
+
+    def _hint(self, name: str, value: str | None, field: str | None) -> None:
+        """`field` is what the dialect calls it, if it does."""
+        if field is not None:
+            self._put(field, value)
+        elif value is not None:
+            self.hints.append(name)
 
     def _put(self, name: str, value: Any) -> None:
         if value is not None:

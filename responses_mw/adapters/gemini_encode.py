@@ -124,7 +124,8 @@ class _Request:
             "serviceTier": self._service_tier(),
             "labels": self._labels(),
         }
-        # The user and the cache key are hints that the API has no field for: nothing is lost.
+        # No answer depends on these hints: a strict turn goes on without them.
+        self.dropped += [name for name in ("user", "prompt_cache_key") if getattr(turn, name)]
         if turn.verbosity not in (None, "medium"):
             self._leave_out("text.verbosity", "Gemini has no such field")
         body = merged(_given(body), turn.extra_body)

@@ -58,9 +58,8 @@ def encode_turn(turn: Turn, dialect: ResponsesDialect, options: EncodeOptions) -
             param=field,
         )
     request.body.update(turn.extra_body)
-    return UpstreamRequest(
-        options.path, request.body, turn.extra_headers, tuple(dict.fromkeys(request.dropped))
-    )
+    dropped = tuple(dict.fromkeys([*request.dropped, *request.hints]))
+    return UpstreamRequest(options.path, request.body, turn.extra_headers, dropped)
 
 
 def encode_count(turn: Turn, dialect: ResponsesDialect, options: EncodeOptions) -> UpstreamRequest:
@@ -76,6 +75,8 @@ class _Request:
         self._dialect = dialect
         self.body: dict[str, Any] = {"model": turn.model}
         self.dropped: list[str] = []
+        self.hints: list[str] = []
+        """Left out, too, and named; but no answer depends on them, so a strict turn goes on."""
 
     def conversation(self, options: EncodeOptions) -> None:
         turn, body = self._turn, self.body
@@ -162,12 +163,11 @@ class _Request:
     # --- the rest
 
     def identity(self) -> None:
-        """Who asks, and at which tier. The user and the cache key are hints: nothing is lost."""
+        """Who asks, and at which tier."""
         turn, known = self._turn, self._dialect
-        if known.user_field is not None:
-            self._put(known.user_field, turn.user)
-        if known.prompt_cache_key:
-            self._put("prompt_cache_key", turn.prompt_cache_key)
+        self._hint("user", turn.user, known.user_field)
+        key = "prompt_cache_key"
+        self._hint(key, turn.prompt_cache_key, key if known.prompt_cache_key else None)
         if known.service_tiers or turn.service_tier not in ("auto", "default"):
             self._put_or_drop("service_tier", turn.service_tier, known=known.service_tiers)
 
@@ -177,6 +177,13 @@ class _Request:
             self.body.update(
                 {key: value for key, value in self._turn.passed_on.items() if key not in here}
             )
+
+    def _hint(self, name: str, value: str | None, field: str | None) -> None:
+        """`field` is what the upstream calls it, if it does."""
+        if field is not None:
+            self._put(field, value)
+        elif value is not None:
+            self.hints.append(name)
 
     def _put(self, name: str, value: Any) -> None:
         if value is not None:

@@ -581,7 +581,21 @@ def test_what_a_dialect_has_no_parameter_for_is_named():
         "text.verbosity",
         "text.format.strict",
         "service_tier",
+        "user",
+        "prompt_cache_key",
     }
+
+
+def test_hints_are_named_too_and_stop_no_strict_turn():
+    hints = {"user": "u", "prompt_cache_key": "k"}
+    request = GENERIC.encode(turn(**hints, strict=True))
+    assert request.dropped == ("user", "prompt_cache_key")
+    assert OPENAI.encode(turn(**hints, strict=True)).dropped == ()
+
+
+def test_a_summary_is_dropped_where_reasoning_is_never_shown():
+    assert OPENAI.encode(turn(reasoning_summary="auto")).dropped == ("reasoning.summary",)
+    assert GENERIC.encode(turn(reasoning_summary="auto")).dropped == ()
 
 
 def test_a_strict_turn_refuses_what_would_be_dropped():
