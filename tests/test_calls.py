@@ -17,8 +17,7 @@ from typing import Any
 
 import openai.types.responses
 import pytest
-from anyio.from_thread import start_blocking_portal
-from upstream import Answer, Exchange, Upstream, upstream
+from upstream import Answer, Exchange, elsewhere, upstream
 
 import responses_mw
 from responses_mw import calls, direct
@@ -39,16 +38,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.delenv(name, raising=False)
     yield url
     calls.default.close()
-
-
-@contextlib.contextmanager
-def elsewhere(*answers: Answer) -> Iterator[Upstream]:
-    """An upstream in a thread of its own: it answers while a test blocks."""
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(upstream(*answers)) as it,
-    ):
-        yield it
 
 
 def says(text: str) -> Answer:
@@ -289,16 +278,29 @@ def test_a_response_of_another_gateway_is_a_clear_400() -> None:
     assert refused.value.param == "previous_response_id"
 
 
-def test_a_key_that_is_put_right_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address of one's own gets no key of the environment unless the call says so."""
-    monkeypatch.setenv("MY_KEY", "wrong")
+def test_address_and_key_are_the_environments_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
     with elsewhere(says("Hello.")) as it:
+        monkeypatch.setenv("ANTHROPIC_API_BASE", it.url)
         for key in ("wrong", "right"):
-            monkeypatch.setenv("MY_KEY", key)
-            responses_mw.responses(
-                model=CLAUDE, input="Hi", api_key="os.environ/MY_KEY", api_base=it.url
-            )
+            monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+            responses_mw.responses(model="claude-sonnet-4-5", input="Hi")
     assert [asked.headers["x-api-key"] for asked in it.exchanges] == ["wrong", "right"]
+
+
+def test_a_key_of_the_environment_goes_to_no_address_that_the_call_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "secret")
+    with elsewhere(says("Hello.")) as it:
+        responses_mw.responses(model=CLAUDE, input="Hi", api_base=it.url)
+    assert "x-api-key" not in it.exchanges[0].headers
+
+
+def test_the_connection_is_kept_for_the_next_call() -> None:
+    with elsewhere(says("Hello.")) as it:
+        for _ in range(3):
+            responses_mw.responses(model=CLAUDE, input="Hi", api_key="k", api_base=it.url)
+    assert len({asked.writer for asked in it.exchanges}) == 1
 
 
 def test_dropping_parameters_is_told_or_refused() -> None:

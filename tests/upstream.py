@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from anyio.from_thread import start_blocking_portal
 
 Answer = Callable[["Exchange"], Awaitable[None]]
 
@@ -106,3 +107,13 @@ async def upstream(*answers: Answer) -> AsyncIterator[Upstream]:
         for exchange in it.exchanges:
             exchange.writer.close()
         await server.wait_closed()
+
+
+@contextlib.contextmanager
+def elsewhere(*answers: Answer) -> Iterator[Upstream]:
+    """An upstream in a thread of its own: it answers while a test blocks."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(upstream(*answers)) as it,
+    ):
+        yield it
