@@ -1,4 +1,4 @@
-"""What README.md says is so: its code, its lists and its promises are held against the project."""
+"""What README.md and docs/ say is so: code, lists and promises are held against the project."""
 
 import json
 import re
@@ -21,13 +21,17 @@ from stores.tables import Table
 README = (REPOSITORY / "README.md").read_text()
 
 
-def section(title: str) -> str:
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+def doc(name: str) -> str:
+    return (REPOSITORY / "docs" / name).read_text()
 
 
-def rows(title: str) -> list[list[str]]:
-    """The cells of each table row below a heading, without its head."""
-    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+def section(title: str, text: str = README) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of each table row, without the first table's head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
 
 
@@ -37,7 +41,7 @@ def code(text: str) -> list[str]:
 
 def point(beginning: str) -> str:
     """One point of the list of parameters."""
-    listed = section("What is served")
+    listed = section("Parameters of `POST /responses`", doc("api.md"))
     return listed.partition(f"\n- {beginning}")[2].partition("\n- ")[0].partition("\n\n")[0]
 
 
@@ -61,7 +65,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert target.startswith("https://") or (path.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("promise", rows("What it promises"), ids=lambda row: row[0][:40])
+@pytest.mark.parametrize("promise", rows(section("What it promises")), ids=lambda row: row[0][:40])
 def test_every_promise_has_its_test(promise: list[str]) -> None:
     file, _, name = promise[1].strip("`").partition("::")
     assert re.search(rf"^\s*(async )?def {name}\(", (REPOSITORY / file).read_text(), re.MULTILINE)
@@ -75,7 +79,7 @@ def test_the_routes_are_these() -> None:
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }
-    told = [row[0].strip("`").split() for row in rows("What is served")]
+    told = [row[0].strip("`").split() for row in rows(section("Routes", doc("api.md")))]
     assert {f"{method} {path}" for *methods, path in told for method in methods} == served
 
 
@@ -92,16 +96,16 @@ def test_what_is_refused_is_what_the_server_refuses() -> None:
 def test_every_parameter_is_listed_once() -> None:
     refused = [path for path, value in later.PARAMETERS.items() if value is later.ANY]
     effective = [name for name in code(point("In effect")) if name in CreateRequest.model_fields]
-    idle = [name.partition(":")[0] for name in code(point("Checked and without effect"))]
-    idle = [name for name in idle if "." not in name and name not in ("include", "truncation")]
-    listed = [*effective, *idle, *refused, "truncation"]
+    idle = [*code(point("Told to upstreams")), *code(point("Checked and without effect"))]
+    idle = [name for name in idle if "." not in name and name != "include"]
+    listed = [*effective, *idle, *refused]
     assert set(listed) == set(CreateRequest.model_fields)
     assert len(listed) == len(set(listed))
 
 
 def test_the_providers_are_these() -> None:
     known = {**UPSTREAMS, "openai": OPENAI_CHAT}
-    told = {code(row[0])[0]: row for row in rows("Providers") if re.match(r"`\w+`", row[0])}
+    told = {code(row[0])[0]: row for row in rows(doc("providers.md")) if re.match(r"`\w+`", row[0])}
     assert told.keys() == known.keys()
     for name, upstream in known.items():
         where, what, key = told[name]
@@ -113,7 +117,7 @@ def test_the_providers_are_these() -> None:
 
 
 def test_the_conformance_suite_runs_as_shown(tmp_path: Path) -> None:
-    block = (REPOSITORY / "docs" / "stores.md").read_text().partition("```python\n")[2]
+    block = doc("stores.md").partition("```python\n")[2]
     (tmp_path / "test_my_store.py").write_text(block.partition("```")[0])
     (tmp_path / "my_store.py").write_text("from stores import SQLiteStore as MyStore\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "stranger"]
@@ -122,14 +126,16 @@ def test_the_conformance_suite_runs_as_shown(tmp_path: Path) -> None:
 
 
 def test_the_tables_are_these() -> None:
-    told = re.findall(r"^- `(rmw_\w+)`:", (REPOSITORY / "docs" / "stores.md").read_text(), re.M)
+    told = re.findall(r"^- `(rmw_\w+)`:", doc("stores.md"), re.M)
     assert set(told) == set(Table.metadata.tables)
 
 
 def test_every_dialect_is_named() -> None:
-    assert set(DIALECTS) <= set(code(section("Providers")))
+    assert set(DIALECTS) <= set(code(doc("providers.md")))
 
 
 def test_the_settings_are_these() -> None:
-    told = {code(row[0])[0]: code(row[1]) for row in rows("Settings")}
+    told = {
+        code(row[0])[0]: code(row[1]) for row in rows(section("Settings", doc("configuration.md")))
+    }
     assert told == {field.name: [repr(field.default)] for field in fields(Settings)}
