@@ -25,6 +25,7 @@ from responses_mw.runtime import Runtime
 from responses_mw.service import Service
 from responses_mw.settings import Settings
 from responses_mw.sockets import SocketRoutes
+from responses_mw.telemetry.callbacks import Callbacks, installed
 from responses_mw.telemetry.log import TurnLog
 from stores.base import SessionStore
 from stores.urls import open_store
@@ -54,6 +55,7 @@ class ResponsesApp(Starlette):
         settings: Settings | None = None,
         routing: Routing | None = None,
         hooks: Sequence[Any] = (),
+        callbacks: Sequence[Any] = (),
         observers: Observers = (),
     ) -> None:
         self.settings = settings or Settings()
@@ -61,7 +63,8 @@ class ResponsesApp(Starlette):
         self._router = Router(models, routing)
         self._owner = owner
         self._hooks = Hooks(hooks)
-        self._observers = (TurnLog(), *observers)
+        told = [*callbacks, *(installed() if self.settings.plugins else ())]
+        self._observers = (TurnLog(), *([Callbacks(told)] if told else ()), *observers)
         self.draining = False
         """Set by whoever ends the server: `/health/ready` then says 503."""
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}

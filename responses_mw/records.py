@@ -6,7 +6,7 @@ key, and neither prompt nor output unless `Settings(log_content=True)` asks for 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from responses_mw.deltas import UsageReported
 from responses_mw.output_items import Status
@@ -103,3 +103,12 @@ class Observer(Protocol):
 
 
 Observers = Sequence[Observer]
+
+
+@runtime_checkable
+class Flushes(Protocol):
+    """What an observer also has that tells others later."""
+
+    async def flush(self) -> None:
+        """At shutdown, once all responses have ended. Returns in seconds."""
+        ...

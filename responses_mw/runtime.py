@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from responses_mw.generation import Generation, lease_until
 from responses_mw.hooks import Hooks
-from responses_mw.records import Observers
+from responses_mw.records import Flushes, Observers
 from responses_mw.router import Router
 from responses_mw.settings import Settings
 from stores.base import SessionStore, StoredResponse, StoreError
@@ -69,6 +69,9 @@ class Runtime:
             generation.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        for observer in self.observers:
+            if isinstance(observer, Flushes):
+                await observer.flush()
         await _cancel(self._upkeep)
         await self.router.aclose()
         await self.store.aclose()

@@ -42,6 +42,8 @@ class Settings:
     """None shows chains of thought as summaries, which every client understands; `openai` or
     `openresponses` shows them as reasoning content under the event names of the one or the
     other."""
+    plugins: bool = True
+    """Callbacks that installed distributions bring are told, too."""
     log_content: bool = False
     """What was asked and answered is told to the log and to callbacks, too."""
     redact_content: Redact | None = field(default=None, repr=False)
