@@ -242,12 +242,13 @@ class Direct(Calls):
     def __init__(self) -> None:
         super().__init__()
         self._process = 0
+        self._apps: dict[str, ResponsesApp] = {}
+        self._upstreams = Upstreams()
 
     async def _runtime(self) -> Runtime:
         if self._process != os.getpid():  # forked: threads and connections were left behind
             self._process = os.getpid()
-            self._apps: dict[str, ResponsesApp] = {}
-            self._upstreams = Upstreams()
+            self._apps, self._upstreams = {}, Upstreams()
         url = config.store_url()
         if url not in self._apps:
             self._apps[url] = _application(config.Config(config.local_models()), url)
@@ -270,6 +271,7 @@ class Router(Calls):
     keys of its `router_settings`. Raises ConfigurationError.
 
     `store` is a SessionStore or its URL; else it is the one of the calls without a router.
+    `settings` wait `DRAIN_S` at the end unless they are given.
     """
 
     def __init__(
@@ -321,7 +323,10 @@ def _application(
 ) -> ResponsesApp:
     try:
         return ResponsesApp(
-            store=store, models=loaded.models, settings=settings or Settings(drain_s=DRAIN_S)
+            store=store,
+            models=loaded.models,
+            routing=loaded.routing,
+            settings=settings or replace(loaded.settings, drain_s=DRAIN_S),
         )
     except (ValueError, ImportError) as error:
         raise ConfigurationError(f"the store cannot be used: {error}") from error

@@ -17,7 +17,12 @@ app = typer.Typer(
 )
 
 Config = Annotated[
-    Path | None, typer.Option("--config", help="Models and keys, in LiteLLM's shape (YAML).")
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="RESPONSES_MW_CONFIG",
+        help="Models and keys, in LiteLLM's shape (YAML).",
+    ),
 ]
 Store = Annotated[
     str | None,
@@ -41,9 +46,16 @@ def serve(
     *,
     config: Config = None,
     store: Store = None,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 4000,
-    workers: Annotated[int, typer.Option(min=1, help="How many processes serve.")] = 1,
+    host: Annotated[
+        str, typer.Option(envvar="RESPONSES_MW_HOST", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(envvar="RESPONSES_MW_PORT", min=0, max=65535, help="0 takes any free one."),
+    ] = 4000,
+    workers: Annotated[
+        int, typer.Option(envvar="RESPONSES_MW_WORKERS", min=1, help="How many processes serve.")
+    ] = 1,
     api_key: Annotated[
         str | None,
         typer.Option(
