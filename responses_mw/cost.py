@@ -102,15 +102,20 @@ class Priced(Protocol):
 
 
 class PriceList:
-    """The kept list; `load` it before the first question, which else waits for it."""
+    """The kept list. The first question reads it, unless `load_for` did."""
 
     def __init__(self) -> None:
         self._models: dict[tuple[Place | None, str], ModelInfo | None] = {}
         self._rates: dict[int, tuple[ModelPrice, _Rates]] = {}
+        self._loaded = False
 
-    async def load(self) -> None:
-        """Takes a fifth of a second, once, in a thread."""
-        await asyncio.to_thread(_snapshot)
+    async def load_for(self, deployment: Priced) -> None:
+        """Reads the list if this deployment needs it: a fifth of a second, once, in a thread."""
+        own = deployment.prices
+        told = _NAMES["input"] in own or _NAMES["output"] in own
+        if not self._loaded and not told and _named(deployment, None)[1]:
+            await asyncio.to_thread(_snapshot)
+            self._loaded = True
 
     def of(
         self,

@@ -41,6 +41,10 @@ def estimate(turn: Turn) -> int:
     return max(1, round(tokens))
 
 
+def estimate_text(chars: int) -> int:
+    return round(chars / _CHARS)
+
+
 def estimate_items(items: Iterable[Item]) -> float:
     return sum(map(_item, items))
 

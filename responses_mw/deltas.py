@@ -147,6 +147,7 @@ class UsageReported:
     """Tokens so far; a later report replaces an earlier one.
 
     `input_tokens` includes cached and cache-written ones, `output_tokens` includes reasoning.
+    `cost` is in dollars, and only set where the response shall show it.
     """
 
     input_tokens: int
@@ -154,6 +155,7 @@ class UsageReported:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def grown(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usage_body(usage: UsageReported) -> dict[str, Any]:
-    return {
+    shown: dict[str, Any] = {
         "input_tokens": usage.input_tokens,
         "input_tokens_details": {
             "cached_tokens": usage.cached_tokens,
@@ -121,6 +121,9 @@ def usage_body(usage: UsageReported) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }
+    if usage.cost is not None:
+        shown["cost"] = usage.cost
+    return shown
 
 
 def _number(value: float | None, *, default: float) -> float:

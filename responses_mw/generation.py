@@ -15,14 +15,16 @@ from typing import Any
 
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.envelope import shrunk
-from responses_mw.errors import InvalidRequest, ResponsesError, StoreUnavailable
+from responses_mw.errors import ResponsesError
 from responses_mw.listening import Listener, Signal
 from responses_mw.native_refs import pack
 from responses_mw.noting import Noting
 from responses_mw.output_items import Event
+from responses_mw.records import TurnRecord
 from responses_mw.replay import replay
 from responses_mw.router import Answers
 from responses_mw.settings import Settings
+from responses_mw.store_errors import previous_response_not_found, unavailable
 from responses_mw.turn import Turn
 from stores.base import (
     RUNNING,
@@ -113,9 +115,8 @@ class Generation:
         return self._assembler.info.dropped
 
     @property
-    def fallback(self) -> str | None:
-        """`from->to` where somebody else answered than was wanted."""
-        return self._noting.record.fallback
+    def noted(self) -> TurnRecord:
+        return self._noting.record
 
     @property
     def response(self) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class Generation:
         *before, asked = self._chain.turns
         outcome = self._outcome()
         said = StoredTurn(asked.input, list(outcome.output), outcome.native)
-        return History(outcome.status, [*before, said], self.deployment)
+        return History(outcome.status, [*before, said], self.deployment, self._noting.record.chain)
 
     def listen(self, after: int = -1) -> Listener:
         """Hears every event with a number above `after`: those that were, then those that come."""
@@ -236,6 +237,7 @@ class Generation:
         if self._router is not None:
             await self._ask(self._router)
         await self._begin()
+        await self._noting.settle(self._assembler)
         events = self._assembler.finish()
         if self._review is not None:
             *closing, end = events
@@ -249,8 +251,8 @@ class Generation:
         async with contextlib.aclosing(router.batches(self._turn, noted)) as batches:
             async for deployment, deltas in batches:
                 if self.deployment is None:
-                    self.deployment = noted.deployment = deployment.id
-                    noted.upstream_model = deployment.model
+                    self.deployment = deployment.id
+                    self._noting.answered(deployment)
                     await self._begin()
                 self._publish([event for delta in deltas for event in feed(delta)])
                 if noted.first_delta_s is None and self._assembler.chars:
@@ -312,8 +314,12 @@ class Generation:
         assembler = self._assembler
         ended = assembler.status not in RUNNING  # it is refused as a whole
         unheard = not self._begun if self._turn.stream else ended or not assembler.output
+        if not ended:
+            await self._noting.settle(assembler, cut=self._turn)
         if unheard and not self.background:
             await self._release()
+            with contextlib.suppress(ResponsesError):
+                await self._noting.count("failed", only_used=True)
             self._error = error
             return
         with contextlib.suppress(ResponsesError):
@@ -330,6 +336,7 @@ class Generation:
             return
         with contextlib.suppress(ResponsesError):
             await self._begin()
+            await self._noting.settle(self._assembler, cut=self._turn)
             self._publish(self._assembler.cancel())
             await self._save()
 
@@ -344,6 +351,7 @@ class Generation:
     async def _save(self) -> None:
         record = self._record
         if record is None:
+            await self._noting.count(self._assembler.status)
             return
         try:
             kept = await record.store.finish(
@@ -352,13 +360,20 @@ class Generation:
         except StoreError as error:
             raise unavailable(error) from error
         if not kept:
+            await self._noting.count(self._assembler.status, known=False)
             raise ResponsesError(
                 "The response was deleted or taken over by another worker while it was generated.",
                 code="response_lost",
             )
 
     def _outcome(self) -> Outcome:
-        return dataclasses.replace(outcome_of(self._assembler), deployment=self.deployment)
+        outcome, noted = outcome_of(self._assembler), self._noting.record
+        return dataclasses.replace(
+            outcome,
+            deployment=self.deployment,
+            cost_nano=noted.cost_nano,
+            usage=self._noting.used(outcome.status),
+        )
 
     async def _release(self) -> None:
         """Takes the reservation back; what cannot be taken back runs out with its lease."""
@@ -378,20 +393,5 @@ def outcome_of(assembler: ResponseAssembler) -> Outcome:
     return Outcome(assembler.status, shrunk(assembler.envelope), output, state, assembler.cuts)
 
 
-def previous_response_not_found(id: str | None) -> InvalidRequest:
-    return InvalidRequest(
-        f"Previous response with id '{id}' not found.",
-        param="previous_response_id",
-        code="previous_response_not_found",
-    )
-
-
 def lease_until(settings: Settings) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=settings.lease_s)
-
-
-def unavailable(error: StoreError) -> StoreUnavailable:
-    logger.error("the store failed: %s", error)
-    return StoreUnavailable(
-        "The conversation store is not available. Try again.", headers={"Retry-After": "1"}
-    )

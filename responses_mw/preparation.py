@@ -9,12 +9,12 @@ from responses_mw import checks, prompts, references
 from responses_mw.compaction import Compacting
 from responses_mw.conversation import rebuild, said_in
 from responses_mw.errors import Conflict, InvalidRequest, NotFound
-from responses_mw.generation import previous_response_not_found, unavailable
 from responses_mw.items import stored_items
 from responses_mw.router import Answers
 from responses_mw.runtime import Runtime
 from responses_mw.schema import CreateRequest, turn_from
 from responses_mw.seals import Sealer
+from responses_mw.store_errors import previous_response_not_found, unavailable
 from responses_mw.truncation import Truncating
 from responses_mw.turn import Item, Turn
 from stores.base import RUNNING, History, StoreError

@@ -85,6 +85,8 @@ class TurnRecord:
     status: Status = "in_progress"
     error: str | None = None
     usage: UsageReported | None = None
+    estimated: bool = False
+    """The answer was cut short before its upstream said what was used."""
     cost_nano: int | None = None
     content: Content | None = None
     """Only where `Settings(log_content=True)`; redacted from `on_end` on, and before that None."""

@@ -26,6 +26,7 @@ from responses_mw.ids import new_id
 from responses_mw.included import shown
 from responses_mw.schema import CreateRequest
 from responses_mw.service import Service
+from responses_mw.usage import dollars
 
 Entrance = Callable[[HTTPConnection], Awaitable[tuple[Service, str]]]
 """Opens what must be open and says whose request this is. Raises Unauthorized."""
@@ -68,7 +69,8 @@ class ResponseRoutes:
         include(query)
         after = cursor(query.get("starting_after"))
         if not flag("stream", query.get("stream", "false")):
-            return json_response(await service.get(id, owner=owner))
+            response, cost = await service.read(id, owner=owner)
+            return json_response(response, headers=cost_headers(cost))
         heard = await service.tell(id, owner=owner, after=after)
         return EventStream(heard, headers={"x-request-id": new_id("req")})
 
@@ -99,11 +101,18 @@ def headers_of(generation: Generation) -> dict[str, str]:
     if generation.deployment is not None:
         headers["x-responses-mw-deployment"] = generation.deployment
         headers["x-litellm-model-id"] = generation.deployment
-    if generation.fallback is not None:
-        headers["x-responses-mw-fallback"] = generation.fallback
+    if generation.noted.fallback is not None:
+        headers["x-responses-mw-fallback"] = generation.noted.fallback
     if generation.dropped:
         headers["x-responses-mw-dropped"] = ",".join(generation.dropped)
-    return {**headers, **generation.notes}
+    return {**headers, **cost_headers(generation.noted.cost_nano), **generation.notes}
+
+
+def cost_headers(nano: int | None) -> dict[str, str]:
+    """In dollars; none while the cost is unknown, because of a price or because it still runs."""
+    if nano is None:
+        return {}
+    return {"x-response-cost": dollars(nano), "x-litellm-response-cost": dollars(nano)}
 
 
 async def _streamed(generation: Generation, request: Request) -> EventStream:

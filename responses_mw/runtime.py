@@ -10,12 +10,15 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
+from responses_mw import retention
 from responses_mw.generation import Generation, lease_until
 from responses_mw.hooks import Hooks
 from responses_mw.records import Flushes, Observers
 from responses_mw.router import Router
 from responses_mw.settings import Settings
+from responses_mw.usage import Ledger
 from stores.base import SessionStore, StoredResponse, StoreError
 
 logger = logging.getLogger("responses_mw")
@@ -25,6 +28,10 @@ HEAR_S = 0.5
 CHECKPOINT_S = 0.25
 """How often it is looked for streams that said something new for most of a second."""
 
+SWEEP_S = 60.0
+"""How often it is looked for responses that are too old."""
+
+Work = Callable[[], Awaitable[object]]
 TakeOver = Callable[[StoredResponse], Awaitable[None]]
 
 
@@ -42,6 +49,7 @@ class Runtime:
         self.store = store
         self.router = router
         self.settings = settings
+        self.ledger = Ledger(store, shown=settings.cost_in_usage)
         self.worker = secrets.token_hex(8)
         self.seal_key = b""
         self.generations: dict[str, Generation] = {}
@@ -57,7 +65,7 @@ class Runtime:
             await self._renew()
             await self._take_over(take_over)
 
-        works = ((HEAR_S, self._hear), (CHECKPOINT_S, self._checkpoint))
+        works = ((HEAR_S, self._hear), (CHECKPOINT_S, self._checkpoint), *self._keeping())
         for seconds, work in (*works, (self.settings.lease_s / 3, reap)):
             self._upkeep.add(asyncio.create_task(_every(seconds, work)))
 
@@ -73,8 +81,23 @@ class Runtime:
             if isinstance(observer, Flushes):
                 await observer.flush()
         await _cancel(self._upkeep)
+        await self._settle()
         await self.router.aclose()
         await self.store.aclose()
+
+    def _keeping(self) -> list[tuple[float, Work]]:
+        works: list[tuple[float, Work]] = [(CHECKPOINT_S, self.ledger.flush)]
+        if retention.wanted(self.settings):
+            works.append((SWEEP_S, partial(retention.sweep, self.store, self.settings)))
+        return works
+
+    async def _settle(self) -> None:
+        try:
+            await self.ledger.flush()
+        except StoreError as error:
+            logger.error(
+                "the store failed at the end, and what was used is not all kept: %s", error
+            )
 
     def start(self, generation: Generation) -> None:
         """Detached from the request that asked for it; waited for at shutdown."""
@@ -115,7 +138,7 @@ class Runtime:
             await take_over(response)
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, work: Work) -> None:
     while True:
         try:
             await work()

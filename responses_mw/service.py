@@ -11,16 +11,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from responses_mw.asked import Asked, chain_of, with_tags
 from responses_mw.assembler import ResponseAssembler, Seal
 from responses_mw.envelope import grown, response_body, shrunk
 from responses_mw.errors import InvalidRequest, NotFound, ResponsesError
 from responses_mw.following import Follower
-from responses_mw.generation import (
-    Generation,
-    Record,
-    lease_until,
-    outcome_of,
-)
+from responses_mw.generation import Generation, Record, lease_until, outcome_of
 from responses_mw.ids import new_id
 from responses_mw.listening import Listener
 from responses_mw.noting import Noting
@@ -32,6 +28,7 @@ from responses_mw.runtime import HEAR_S, Runtime
 from responses_mw.schema import CreateRequest
 from responses_mw.seals import Sealer
 from responses_mw.turn import Item, Turn
+from responses_mw.usage import row_of_left
 from responses_mw.waiting import when_free
 from stores.base import (
     RUNNING,
@@ -94,8 +91,10 @@ class Service:
         id = new_id("resp")
         items = await preparation.items(request, id, remembered)
         created = time.time()
+        caller = with_tags(caller or Caller(owner), request)
         body = response_body(request, id=id, created_at=int(created), model=request.model)
-        record = self._record(request, body, items, owner, created) if request.store else None
+        asked = Asked(caller, chain_of(request, id, remembered))
+        record = self._record(request, body, items, asked, created) if request.store else None
         if record is not None and request.conversation_id is not None:
             record, remembered = await self._take_turn(request.conversation_id, record)
         try:
@@ -104,7 +103,6 @@ class Service:
             await self._give_back(record)
             raise
         chain = _with_input(remembered, items) if record is None else None
-        caller = caller or Caller(owner)
         return self._start(
             request,
             body,
@@ -152,7 +150,9 @@ class Service:
             assembler.cancel()
         else:
             assembler.fail(error)
-        await self._store.finish(left.id, outcome_of(assembler), owner=left.owner, lease=left.lease)
+        ended = outcome_of(assembler)
+        ended = dataclasses.replace(ended, usage=row_of_left(left, ended.status))
+        await self._store.finish(left.id, ended, owner=left.owner, lease=left.lease)
 
     async def _begin_again(self, left: StoredResponse) -> None:
         assert left.lease is not None
@@ -175,7 +175,7 @@ class Service:
             grown(left.body),
             turn,
             record,
-            Caller(left.owner),
+            Caller(left.owner, key=left.api_key, tags=left.tags),
             answers=preparation.answers(request),
             notes=preparation.notes,
             before=history,
@@ -234,6 +234,7 @@ class Service:
             background=request.background,
             previous_response_id=request.previous_response_id,
             conversation=request.conversation_id,
+            chain=chain_of(request, body["id"], before),
             previous_deployment=None if before is None else before.deployment,
             end_user=request.safety_identifier or request.user,
         )
@@ -241,21 +242,27 @@ class Service:
         if settings.log_content:
             asked = Content(request.items, instructions=request.instructions)
         observers, redact = self._runtime.observers, settings.redact_content
-        return Noting(record, observers, asked=asked, redact=redact)
+        ledger = self._runtime.ledger
+        return Noting(record, observers, asked=asked, redact=redact, ledger=ledger)
 
     # --- reading
 
     async def get(self, id: str, *, owner: str) -> dict[str, Any]:
+        return (await self.read(id, owner=owner))[0]
+
+    async def read(self, id: str, *, owner: str) -> tuple[dict[str, Any], int | None]:
+        """The response, and its cost in nano-dollars once that is known."""
         stored = await self._stored(id, owner)
         running = self._runtime.generations.get(id)
         if running is not None and stored.status in RUNNING:
             response = running.response
             if response["status"] in RUNNING:
-                return response
+                return response, None
             # Its end is being stored: what was read may be continued, so it must be there.
             await running.ended()
             stored = await self._stored(id, owner)
-        return {**grown(stored.body), "status": stored.status, "output": stored.output}
+        response = {**grown(stored.body), "status": stored.status, "output": stored.output}
+        return response, stored.cost_nano
 
     async def tell(self, id: str, *, owner: str, after: int) -> Listener | Follower:
         """Hears the events above `after`: those that were, then those that come, on any worker."""
@@ -342,7 +349,7 @@ class Service:
         request: CreateRequest,
         body: dict[str, Any],
         items: list[Item],
-        owner: str,
+        asked: Asked,
         created: float,
     ) -> Record:
         if request.background:
@@ -359,8 +366,11 @@ class Service:
             status="queued" if request.background else "in_progress",
             request=request.sent() if request.background else None,
             end_user=request.safety_identifier or request.user,
+            chain=asked.chain,
+            api_key=asked.caller.key,
+            tags=asked.caller.tags,
         )
-        return Record(self._store, owner, new.id, lease, new)
+        return Record(self._store, asked.caller.owner, new.id, lease, new)
 
 
 def _is_response(id: str) -> bool:

@@ -1,5 +1,6 @@
 """How an application wants its responses served. Defaults are right for most."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from responses_mw.output_items import RawReasoning
@@ -44,6 +45,18 @@ class Settings:
     other."""
     plugins: bool = True
     """Callbacks that installed distributions bring are told, too."""
+    ttl_s: float | None = None
+    """Responses older than this are deleted; a conversation that goes on keeps what it was built
+    on. None: they stay."""
+    owner_ttl_s: Mapping[str, float | None] = field(default_factory=dict)
+    """The same for single owners, instead of `ttl_s`."""
+    cost_in_usage: bool = False
+    """What a response cost stands in its `usage`, as `cost` in dollars: in a stream there is no
+    header for it."""
+    metrics: bool = False
+    """Counts for Prometheus, told at `/metrics`; needs the extra `metrics`."""
+    metrics_key: str | None = field(default=None, repr=False)
+    """What must be sent to read them. None: they are open to whoever reaches the application."""
     log_content: bool = False
     """What was asked and answered is told to the log and to callbacks, too."""
     redact_content: Redact | None = field(default=None, repr=False)
