@@ -66,20 +66,20 @@ class ResponsesApp(Starlette):
         told = [*callbacks, *(installed() if self.settings.plugins else ())]
         self._observers = (TurnLog(), *([Callbacks(told)] if told else ()), *observers)
         self.draining = False
-        """Set by whoever ends the server: `/health/ready` then says 503."""
+        """Since `drain`: `/health/ready` then says 503."""
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
         limit = self.settings.max_body_bytes
         responses = ResponseRoutes(self._enter, max_body_bytes=limit)
         conversations = ConversationRoutes(self._enter, max_body_bytes=limit)
         asides = AsideRoutes(self._enter, max_body_bytes=limit)
-        sockets = SocketRoutes(self._enter, self.settings)
+        self._sockets = SocketRoutes(self._enter, self.settings)
         meta = MetaRoutes(self, owner=self._owner_of)
         super().__init__(
             routes=[
                 *asides.routes(),  # before the routes of ids, which match their paths, too
                 *responses.routes(),
                 *conversations.routes(),
-                *sockets.routes(),
+                *self._sockets.routes(),
                 *meta.routes(),
             ],
             lifespan=self.lifespan,
@@ -159,6 +159,11 @@ class ResponsesApp(Starlette):
                 del self._opened[gone]
             task = self._opened[loop] = asyncio.create_task(self._open())
         return await asyncio.shield(task)
+
+    def drain(self) -> None:
+        """Says that the server will end: WebSockets are closed, each after the turn under way."""
+        self.draining = True
+        self._sockets.drain()
 
     async def aclose(self) -> None:
         """Waits for the responses under way (`drain_s`), then closes. The next request opens

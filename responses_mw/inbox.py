@@ -22,6 +22,7 @@ class Inbox:
         self._bytes = 0
         self._changed = asyncio.Event()
         self.closed = False
+        self._ending = False
 
     def put(self, message: bytes) -> None:
         """Raises QueueFull; the message is then as if it had not been sent."""
@@ -40,10 +41,15 @@ class Inbox:
         self._waiting.clear()
         self._changed.set()
 
+    def end(self) -> None:
+        """What waits is not answered, for the server ends; what is being answered goes on."""
+        self._ending = True
+        self._changed.set()
+
     async def take(self) -> bytes | None:
-        """The oldest message, once there is one; None when closed."""
-        while not self._waiting:
-            if self.closed:
+        """The oldest message, once there is one; None when closed or ending."""
+        while self._ending or not self._waiting:
+            if self.closed or self._ending:
                 return None
             self._changed.clear()
             await self._changed.wait()

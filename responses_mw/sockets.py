@@ -52,12 +52,24 @@ class ConnectionIdle(InvalidRequest):
     code = "websocket_idle_timeout"
 
 
+class Draining(ResponsesError):
+    """The process is told to end: it finishes what it began, and begins nothing."""
+
+    status = 503
+    code = "server_draining"
+
+    def __init__(self) -> None:
+        super().__init__("The server is shutting down; try again.", headers={"Retry-After": "1"})
+
+
 class SocketRoutes:
     """The route of one application; `entrance` leads to its service."""
 
     def __init__(self, entrance: Entrance, settings: Settings) -> None:
         self._entrance = entrance
         self._settings = settings
+        self._connections: set[Connection] = set()
+        self._draining = False
 
     def routes(self) -> list[BaseRoute]:
         return [WebSocketRoute("/responses", self.connect)]
@@ -67,9 +79,22 @@ class SocketRoutes:
             _check_origin(socket, self._settings.socket_origins)
             service, owner = await self._entrance(socket)
         except ResponsesError as error:
-            await _refuse(socket, error)
-        else:
-            await Connection(socket, service, owner, self._settings).run()
+            await refuse(socket, error)
+            return
+        connection = Connection(socket, service, owner, self._settings)
+        self._connections.add(connection)
+        if self._draining:
+            connection.drain()
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+    def drain(self) -> None:
+        """Idle connections are closed now, the others after the turn under way."""
+        self._draining = True
+        for connection in self._connections:
+            connection.drain()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +147,7 @@ class Connection:
         self._inbox = Inbox(messages=settings.socket_queue, size=settings.max_body_bytes)
         self._remembered: tuple[str, History] | None = None
         self._running: tuple[Generation, Listener] | None = None
+        self._draining = False
 
     async def run(self) -> None:
         """Returns when the client has left or was sent away."""
@@ -136,6 +162,10 @@ class Connection:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
+
+    def drain(self) -> None:
+        self._draining = True
+        self._inbox.end()
 
     # --- what comes in
 
@@ -170,7 +200,9 @@ class Connection:
         try:
             while (message := await self._next(end - now())) is not None:
                 await self._answer(message)
-        except (ConnectionExpired, ConnectionIdle) as over:
+            if self._draining and not self._inbox.closed:
+                raise Draining
+        except (ConnectionExpired, ConnectionIdle, Draining) as over:
             await self._send(_error_event(over))
             await self._socket.close(_GOING_AWAY, over.message)
 
@@ -292,7 +324,7 @@ def _check_origin(socket: WebSocket, allowed: tuple[str, ...]) -> None:
         )
 
 
-async def _refuse(socket: WebSocket, error: ResponsesError) -> None:
+async def refuse(socket: WebSocket, error: ResponsesError) -> None:
     """Before it is accepted: with the error's own status where the server can say it, else 403."""
     if "websocket.http.response" in socket.scope.get("extensions", {}):
         response = json_response(error.envelope(), status=error.status, headers=error.headers)

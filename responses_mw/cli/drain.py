@@ -1,8 +1,8 @@
 """Ends a served application without cutting answers short.
 
-At SIGTERM or SIGINT it lets the requests under way finish, refuses new turns with a 503 that
-clients retry elsewhere, and only then hands the signal on to the server. A second signal is handed
-on at once.
+At SIGTERM or SIGINT it lets the requests and turns under way finish, refuses new ones with a 503
+that clients retry elsewhere, and only then hands the signal on to the server. A second signal is
+handed on at once.
 """
 
 import asyncio
@@ -14,20 +14,16 @@ from types import FrameType
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from responses_mw.errors import ResponsesError
 from responses_mw.http import json_response
+from responses_mw.sockets import Draining, refuse
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Draining(ResponsesError):
-    status = 503
-    code = "server_draining"
-
-
 class Drain:
-    """`begun` is called once, when it begins to drain."""
+    """`begun` is called once, when it begins to drain: it must end the WebSockets."""
 
     def __init__(self, app: ASGIApp, *, patience_s: float, begun: Callable[[], None]) -> None:
         self._app = app
@@ -38,13 +34,14 @@ class Drain:
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if self.draining and scope["type"] == "websocket":
+            await refuse(WebSocket(scope, receive, send), Draining())
+            return
         if self.draining and scope["method"] == "POST":
-            error = Draining(
-                "The server is shutting down; try again.", headers={"Retry-After": "1"}
-            )
+            error = Draining()
             response = json_response(error.envelope(), status=error.status, headers=error.headers)
             await response(scope, receive, send)
             return
@@ -74,10 +71,10 @@ class Drain:
                 _hand_on(handler, number, frame)
             else:
                 self.draining = True
-                self._begun()
                 loop.call_soon_threadsafe(lambda: tasks.add(loop.create_task(end(handler, number))))
 
         async def end(handler: Callable[[int, FrameType | None], Any], number: int) -> None:
+            self._begun()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), self._patience_s)
             handler(number, None)

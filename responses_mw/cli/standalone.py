@@ -27,7 +27,7 @@ class Standalone:
         self._responses = responses
         self._living = Starlette(lifespan=self._lifespan)
         gate = Gate(self._mounted, key=key)
-        self._drain = Drain(gate, patience_s=responses.settings.drain_s, begun=self._ending)
+        self._drain = Drain(gate, patience_s=responses.settings.drain_s, begun=responses.drain)
         trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
         drain: Any = self._drain  # uvicorn has types of its own for the same three arguments
         self._forwarded: Any = ProxyHeadersMiddleware(drain, trusted_hosts=trusted)
@@ -48,9 +48,6 @@ class Standalone:
             root = scope.get("root_path", "") + _ROOT
             scope = {**scope, "root_path": root, "app_root_path": root}
         await self._responses(scope, receive, send)
-
-    def _ending(self) -> None:
-        self._responses.draining = True
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
