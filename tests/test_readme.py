@@ -11,11 +11,10 @@ import pytest
 from cases import REPOSITORY
 from starlette.routing import Route
 
-from responses_mw import ChatCompletions, ResponsesApp, Settings, later
+from responses_mw import ResponsesApp, Settings, later
 from responses_mw.adapters.chat_dialects import DIALECTS
 from responses_mw.schema import CreateRequest
 from responses_mw.testing import EchoProvider
-from responses_mw.upstreams import OPENAI_CHAT, UPSTREAMS
 from stores.tables import Table
 
 README = (REPOSITORY / "README.md").read_text()
@@ -101,19 +100,6 @@ def test_every_parameter_is_listed_once() -> None:
     listed = [*effective, *idle, *refused]
     assert set(listed) == set(CreateRequest.model_fields)
     assert len(listed) == len(set(listed))
-
-
-def test_the_providers_are_these() -> None:
-    known = {**UPSTREAMS, "openai": OPENAI_CHAT}
-    told = {code(row[0])[0]: row for row in rows(doc("providers.md")) if re.match(r"`\w+`", row[0])}
-    assert told.keys() == known.keys()
-    for name, upstream in known.items():
-        where, what, key = told[name]
-        adapter = upstream.adapter()
-        dialect = [adapter.dialect.name] if isinstance(adapter, ChatCompletions) else []
-        assert code(what) == [type(adapter).__name__, *dialect]
-        assert code(key) == ([] if upstream.key_variable is None else [upstream.key_variable])
-        assert ("needs `api_base`" in where) == (upstream.base_url is None)
 
 
 def test_the_conformance_suite_runs_as_shown(tmp_path: Path) -> None:

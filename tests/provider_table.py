@@ -1,0 +1,276 @@
+"""The table of docs/providers.md, made from the adapters: `python tests/provider_table.py` writes it.
+
+Each adapter is asked to say one thing at a time; what becomes of it is seen in the request. How
+many exchanges were recorded at the real service is the one thing that is written down here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from responses_mw.adapters.anthropic import AnthropicMessages
+from responses_mw.adapters.base import Adapter
+from responses_mw.adapters.bedrock import BedrockConverse
+from responses_mw.adapters.bedrock_invoke import BedrockInvoke
+from responses_mw.adapters.chat_completions import ChatCompletions
+from responses_mw.adapters.chat_dialects import AZURE
+from responses_mw.adapters.gemini import Gemini
+from responses_mw.adapters.gemini_encode import VERTEX_AI
+from responses_mw.adapters.openai_responses import OpenAIResponses
+from responses_mw.adapters.vertex import VertexClaude
+from responses_mw.errors import UnsupportedByProvider
+from responses_mw.items import stored_items
+from responses_mw.responses_upstreams import BY_DEFAULT, DIALECT_OF
+from responses_mw.turn import Item, Span, Turn
+from responses_mw.upstreams import OPENAI_CHAT, UPSTREAMS
+
+BEGIN, END = "<!-- providers: made by tests/provider_table.py -->", "<!-- providers end -->"
+PAGE = Path(__file__).parent.parent / "docs" / "providers.md"
+
+PNG = "data:image/png;base64,iVBORw0KGgo="
+ASK: Item = {"role": "user", "content": "Hello."}
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+FUNCTION = {"type": "function", "name": "look", "parameters": SCHEMA}
+OTHER = {**FUNCTION, "name": "go"}
+ONLY = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "go"}]}
+CALL: Item = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}
+IMAGE = {"type": "input_image", "image_url": PNG}
+ANSWER: Item = {"type": "function_call_output", "call_id": "call_1", "output": [IMAGE]}
+ANSWER: Item = {"type": "function_call_output", "call_id": "call_1", "output": [IMAGE]}
+CLAUDE, GEMINI = "claude-sonnet-4-5", "gemini-3-pro-preview"
+
+
+def said(*parts: dict[str, Any]) -> list[Item]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def tools(*offered: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return {"tools": offered, **options}
+
+
+PROBES: Mapping[str, dict[str, Any]] = {
+    "instructions": {"instructions": "Be brief."},
+    "later system messages": {"items": [ASK, {"role": "system", "content": "Stop."}, ASK]},
+    "images": {"items": said(IMAGE)},
+    "image URLs": {"items": said({"type": "input_image", "image_url": "https://x.org/a.png"})},
+    "files": {"items": said({"type": "input_file", "filename": "a.pdf", "file_data": "JVBERi0="})},
+    "file URLs": {"items": said({"type": "input_file", "file_url": "https://x.org/a.pdf"})},
+    "file ids": {"items": said({"type": "input_file", "file_id": "file_1"})},
+    "images from tools": {"items": [ASK, CALL, ANSWER], "tools": [FUNCTION]},
+    "functions": tools(FUNCTION),
+    "strict functions": tools({**FUNCTION, "strict": True}),
+    "`required`": tools(FUNCTION, tool_choice="required"),
+    "a named function": tools(FUNCTION, tool_choice={"type": "function", "name": "look"}),
+    "allowed tools": tools(FUNCTION, OTHER, tool_choice=ONLY),
+    "one call at a time": tools(FUNCTION, parallel_tool_calls=False),
+    "custom tools": tools({"type": "custom", "name": "say"}),
+    "web search": tools({"type": "web_search"}),
+    "code interpreter": tools({"type": "code_interpreter", "container": {"type": "auto"}}),
+    "file search": tools({"type": "file_search", "vector_store_ids": ["vs_1"]}),
+    "hosted MCP": tools({"type": "mcp", "server_label": "s", "server_url": "https://x.org"}),
+    "image generation": tools({"type": "image_generation"}),
+    "JSON mode": {"text_format": {"type": "json_object"}},
+    "JSON Schema": {"text_format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
+    "`max_output_tokens`": {"max_output_tokens": 3000},
+    "temperature": {"temperature": 0.5},
+    "penalties": {"presence_penalty": 0.5, "frequency_penalty": 0.5},
+    "logprobs": {"logprobs": True, "top_logprobs": 2},
+    "verbosity": {"verbosity": "low"},
+    "effort": {"reasoning_effort": "high"},
+    "summaries": {"reasoning_effort": "high", "reasoning_summary": "auto"},
+    "service tier": {"service_tier": "flex"},
+    "user": {"user": "u1"},
+    "cache key": {"prompt_cache_key": "k1"},
+}  # fmt: skip
+HOSTED = ("web search", "code interpreter", "file search", "hosted MCP", "image generation")
+
+
+RECORDED: Mapping[str, int] = {
+    "anthropic": 90,
+    "azure:chat": 11,
+    "azure:responses": 16,
+    "azure_ai:chat": 15,
+    "azure_ai:responses": 3,
+    "bedrock:claude": 21,
+    "bedrock:others": 20,
+    "bedrock_invoke_anthropic": 12,
+    "bedrock_mantle:responses": 7,
+    "cerebras:chat": 4,
+    "deepseek:chat": 18,
+    "deepseek_responses:responses": 7,
+    "gemini": 67,
+    "groq:chat": 16,
+    "huggingface:chat": 8,
+    "lmstudio_responses:responses": 4,
+    "mistral:chat": 21,
+    "ollama:chat": 12,
+    "openai:responses": 76,
+    "openai_chat:chat": 39,
+    "openrouter:chat": 16,
+    "openrouter_responses:responses": 3,
+    "perplexity:chat": 4,
+    "snowflake:chat": 4,
+    "together:chat": 1,
+    "vertex_ai": 83,
+    "vllm_chat:chat": 4,
+    "vllm_responses:responses": 9,
+    "xai_responses:responses": 15,
+    "zai:chat": 3,
+}
+"""Exchanges with the real service that the tests read, by their folder and what is spoken there."""
+FOLDERS = {
+    "hosted_vllm": "vllm_chat",
+    "together_ai": "together",
+    "openai": "openai_chat",
+    "hosted_vllm:responses": "vllm_responses",
+    "lm_studio:responses": "lmstudio_responses",
+    **{f"{name}:responses": f"{name}_responses" for name in ("deepseek", "openrouter", "xai")},
+}
+"""Where they are not called like the provider."""
+KEYS = {
+    **{name: upstream.key_variable for name, upstream in UPSTREAMS.items()},
+    "openai": "OPENAI_API_KEY",
+    "azure": "AZURE_API_KEY",
+    "azure_ai": "AZURE_AI_API_KEY",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """`recorded` is a key of RECORDED; it need not be there."""
+
+    provider: str
+    adapter: Adapter
+    recorded: str
+    model: str = "model"
+    note: str = ""
+
+
+def rows() -> Iterator[Row]:
+    for name, dialect in DIALECT_OF.items():
+        note = "" if name in BY_DEFAULT else " with `use_responses_api`"
+        folder = FOLDERS.get(f"{name}:responses", name)
+        adapter = OpenAIResponses(dialect=dialect)
+        yield Row(name, adapter, f"{folder}:responses", "gpt-5", note)
+    by_chat = " with `use_chat_completions_api`"
+    yield Row("openai", OPENAI_CHAT.adapter(), "openai_chat:chat", note=by_chat)
+    yield Row("azure", ChatCompletions(AZURE), "azure:chat", note=by_chat)
+    yield Row("azure_ai", ChatCompletions(AZURE), "azure_ai:chat")
+    yield Row("azure_ai", AnthropicMessages(), "azure_ai:claude", CLAUDE, ": Claude")
+    at_bedrock = f"us.anthropic.{CLAUDE}-20250929-v1:0"
+    yield Row("bedrock", BedrockConverse(), "bedrock:claude", at_bedrock, ": Claude")
+    nova = "us.amazon.nova-2-lite-v1:0"
+    yield Row("bedrock", BedrockConverse(), "bedrock:others", nova, ": Nova, for one")
+    yield Row("bedrock/invoke", BedrockInvoke(), "bedrock_invoke_anthropic", at_bedrock)
+    yield Row("vertex_ai", Gemini(surface=VERTEX_AI), "vertex_ai", GEMINI)
+    on_vertex = VertexClaude(messages=AnthropicMessages())
+    yield Row("vertex_ai", on_vertex, "vertex_ai:claude", CLAUDE, ": Claude")
+    for name, upstream in UPSTREAMS.items():
+        adapter = upstream.adapter()
+        chat = ":chat" if isinstance(adapter, ChatCompletions) else ""
+        note = " (needs `api_base`)" if upstream.base_url is None else ""
+        model = {"anthropic": CLAUDE, "gemini": GEMINI}.get(name, "model")
+        yield Row(name, adapter, FOLDERS.get(name, name) + chat, model, note)
+
+
+# --- asking
+
+
+def _turn(row: Row, items: list[Item] | None = None, **options: Any) -> Turn:
+    spans = [Span(stored_items(items or [ASK], "resp_" + "0" * 32))]
+    return Turn(model=row.model, spans=spans, **options)
+
+
+def fate(row: Row, name: str) -> str:
+    """mapped, emulated, passed through, left out or refused."""
+    probe = PROBES[name]
+    try:
+        request = row.adapter.encode(_turn(row, **probe))
+    except UnsupportedByProvider:
+        return "refused"
+    plain = row.adapter.encode(_turn(row)).body
+    if request.dropped:
+        return "emulated" if _words(request.body) - _words(plain) - _words(probe) else "left out"
+    if name in HOSTED and isinstance(row.adapter, OpenAIResponses):
+        return "passed through"
+    return "emulated" if _is_emulated(request.body, plain, probe) else "mapped"
+
+
+def _is_emulated(body: dict[str, Any], plain: dict[str, Any], probe: dict[str, Any]) -> bool:
+    """Done by us, told in words, or said by a tool that nobody offered."""
+    if body == plain or _words(body) - _words(plain) - _words(probe):
+        return True
+    return _names(body.get("tools", ())) > _names(probe.get("tools", ()))
+
+
+def _words(value: Any) -> set[str]:
+    """Texts of the prompt, wherever they stand."""
+    if isinstance(value, Mapping):
+        here = {entry for key, entry in value.items() if key in _TEXTS and isinstance(entry, str)}
+        return here.union(*(_words(entry) for entry in value.values()))
+    if isinstance(value, list | tuple):
+        return set().union(*(_words(entry) for entry in value))
+    return set()
+
+
+_TEXTS = ("text", "content", "instructions")
+
+
+def _names(offered: Any) -> set[str]:
+    return {tool["name"] for tool in offered if isinstance(tool, Mapping) and "name" in tool}
+
+
+# --- writing
+
+
+def table() -> str:
+    head = (
+        "| Provider | Adapter and dialect | Key, where the file names none "
+        "| Emulated | Left out | Refused | Recorded |"
+    )
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *map(_line, rows())])
+
+
+def _line(row: Row) -> str:
+    fates: dict[str, list[str]] = {}
+    for name in PROBES:
+        fates.setdefault(fate(row, name), []).append(name)
+    dialect = getattr(row.adapter, "dialect", None)
+    kind = f"`{type(row.adapter).__name__}`" + ("" if dialect is None else f", `{dialect.name}`")
+    key = KEYS.get(row.provider)
+    cells = [
+        f"`{row.provider}`{row.note}",
+        kind,
+        "" if key is None else f"`{key}`",
+        *(_listed(fates.get(kind, [])) for kind in ("emulated", "left out", "refused")),
+        str(RECORDED.get(row.recorded, "none")),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _listed(names: list[str]) -> str:
+    if set(HOSTED) <= set(names):
+        names = [*(name for name in names if name not in HOSTED), "hosted tools"]
+    return ", ".join(names)
+
+
+def _listed(names: list[str]) -> str:
+    if set(HOSTED) <= set(names):
+        names = [*(name for name in names if name not in HOSTED), "hosted tools"]
+    return ", ".join(names)
+
+
+def on_page(text: str) -> str:
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(on_page(PAGE.read_text()))
