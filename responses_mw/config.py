@@ -21,7 +21,7 @@ from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
 from responses_mw.config_table import Table
 from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
-from responses_mw.places import Place, Served, address
+from responses_mw.places import Place, Served, address, check_address
 from responses_mw.responses_upstreams import organisation, responses_adapter, speaks_responses
 from responses_mw.router import Deployment, Provider, Routing
 from responses_mw.routing.directory import Directory
@@ -228,14 +228,28 @@ def _served(
 
 def _by_key(prefix: str, name: str, params: Table) -> Served:
     """Whoever has one address and one key is a line of UPSTREAMS."""
-    base_url = address(params)
+    base_url, key = address(params), params.text("api_key")
+    if base_url is None:
+        base_url, beside = _from_environment(prefix)
+        key = key or beside
     upstream = _upstream(prefix, base_url, params.path)
     base_url = _address(base_url, upstream, prefix, params.path)
-    key = params.text("api_key") or _key_from_environment(base_url, upstream, params.path)
+    key = key or _key_from_environment(base_url, upstream, params.path)
     headers = upstream.headers(key)
     if prefix == "openai":
         headers.update(organisation(params))
     return Served(upstream.adapter(), Place(base_url, headers), name)
+
+
+def _from_environment(prefix: str) -> tuple[str | None, str | None]:
+    """`GROQ_API_BASE` and the like, and the key beside it: whoever set both means them to meet."""
+    variable = f"{prefix.upper()}_API_BASE"
+    found = os.environ.get(variable)
+    if not found or (prefix != "openai" and prefix not in UPSTREAMS):
+        return None, None
+    check_address(found, variable)
+    upstream = OPENAI_CHAT if prefix == "openai" else UPSTREAMS[prefix]
+    return found, os.environ.get(upstream.key_variable or "")
 
 
 def _upstream(prefix: str, base_url: str | None, path: str) -> Upstream:

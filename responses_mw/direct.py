@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from responses_mw.call_options import CallOptions
-from responses_mw.config import BARE_NAMES, load
+from responses_mw.config import load
 from responses_mw.deltas import Delta
 from responses_mw.errors import ConfigurationError, InvalidRequest
 from responses_mw.records import TurnRecord
@@ -21,7 +21,6 @@ from responses_mw.router import Deployment, Router
 from responses_mw.transport import HTTPProvider
 from responses_mw.turn import Turn
 from responses_mw.typed import plain
-from responses_mw.upstreams import OPENAI_CHAT, UPSTREAMS
 
 KEPT = 64
 """How many different ways of being called keep their connections."""
@@ -90,7 +89,7 @@ def _key(model: str, options: CallOptions) -> bytes:
 
 
 def _deployments(model: str, options: CallOptions) -> list[Deployment]:
-    params: dict[str, Any] = {"model": model, **_from_environment(model), **options.place}
+    params: dict[str, Any] = {"model": model, **options.place}
     if options.headers:
         params["extra_headers"] = dict(options.headers)
     if options.timeout is not None:
@@ -105,20 +104,6 @@ def _deployments(model: str, options: CallOptions) -> list[Deployment]:
             raise InvalidRequest(f"{model} is not asked over HTTP.", param="extra_body")
         deployment.provider.extra_body = dict(options.body)
     return found
-
-
-def _from_environment(model: str) -> dict[str, str]:
-    """`ANTHROPIC_API_BASE` and the like: whoever sets it means the key beside it to go there."""
-    prefix = model.partition("/")[0]
-    for beginnings, provider in BARE_NAMES.items():
-        if "/" not in model and model.startswith(beginnings):
-            prefix = provider
-    upstream = OPENAI_CHAT if prefix == "openai" else UPSTREAMS.get(prefix)
-    address = os.environ.get(f"{prefix.upper()}_API_BASE")
-    if upstream is None or not address:
-        return {}
-    key = os.environ.get(upstream.key_variable or "")
-    return {"api_base": address, **({"api_key": key} if key else {})}
 
 
 def _culprit(message: str) -> str:

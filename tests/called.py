@@ -23,8 +23,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     calls.default.close()
 
 
-def says(text: str) -> Answer:
+def says(text: str, *, streamed: Answer | None = None) -> Answer:
+    """Answers with a text; streams as `streamed` does, if that is given."""
+
     async def answer(exchange: Exchange) -> None:
+        if exchange.json.get("stream") and streamed is not None:
+            await streamed(exchange)
+            return
         if exchange.json.get("stream"):
             await stream(exchange, text)
             await exchange.event({"type": "message_stop"})

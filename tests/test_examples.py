@@ -17,10 +17,11 @@ from typing import Any
 
 import openai
 import pytest
+from called import begins_and_waits, says
 from cases import REPOSITORY
 from every_store import store_url
 from served import config, serving
-from upstream import Exchange, upstream
+from upstream import Exchange, elsewhere, upstream
 
 from responses_mw import HTTPProvider, ResponsesApp
 from responses_mw.config import load
@@ -179,6 +180,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     models = {
         "local": "python/responses_mw.testing:CheckModel",
         "echo": "python/responses_mw.testing:EchoProvider",
+        "gpt-5-mini": "python/responses_mw.testing:EchoProvider",
     }
     with serving("--config", config(folder, **models), folder=folder) as started:
         yield started.url
@@ -252,6 +254,29 @@ async def test_a_chain_changes_between_real_providers(
     assert second.exchanges[0].headers["authorization"] == "Bearer key-o"
     told = [message["content"] for message in second.exchanges[0].json["messages"]]
     assert told == ["Hello", "Hello from Claude.", "And you?"]
+
+
+def test_calls_need_no_server(copied: Path, server: str) -> None:
+    with elsewhere(says("Hello from Claude.", streamed=begins_and_waits)) as it:
+        said = run(
+            "calls.py",
+            RESPONSES_MW_STORE="sqlite:///calls.db",
+            ANTHROPIC_API_KEY="key-a",
+            ANTHROPIC_API_BASE=it.url,
+            OPENAI_API_KEY="key-o",
+            OPENAI_API_BASE=server,
+        )
+    assert said.splitlines() == [
+        "claude: Hello from Claude.",
+        "user: A bedtime story, please.",
+        "assistant: Hello from Claude.",
+        "user: Go on.",
+        "asked: A bedtime story, please.",
+        "deleted: True",
+        "story: Hello from Claude.",
+        "cancelled",
+        "error: 400 previous_response_not_found",
+    ]
 
 
 def test_the_configuration_names_models_store_and_key(

@@ -1,15 +1,20 @@
 """What README.md and docs/ say is so: code, lists and promises are held against the project."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from called import says
 from cases import REPOSITORY
+from served import config, serving
 from starlette.routing import Route
+from upstream import elsewhere
 
 from responses_mw import ResponsesApp, Settings, later
 from responses_mw.adapters.chat_dialects import DIALECTS
@@ -62,6 +67,48 @@ DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"
 def test_every_link_leads_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
         assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+CALLS = [
+    *blocks(section("Call it without a server")),
+    *blocks((REPOSITORY / "docs" / "from-litellm.md").read_text()),
+]
+
+
+@pytest.fixture(scope="module")
+def openais_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("served")
+    models = {"gpt-5-mini": "python/responses_mw.testing:EchoProvider"}
+    with serving("--config", config(folder, **models), folder=folder) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize("n", range(3))
+def test_the_calls_work_as_shown(n: int, openais_place: str, tmp_path: Path) -> None:
+    assert len(CALLS) == 3
+    with elsewhere(says("Once.")) as it:
+        variables = {
+            "RESPONSES_MW_STORE": "sqlite:///calls.db",
+            "ANTHROPIC_API_KEY": "key-a",
+            "ANTHROPIC_API_BASE": it.url,
+            "OPENAI_API_KEY": "key-o",
+            "OPENAI_API_BASE": openais_place,
+        }
+        found = subprocess.run(
+            [sys.executable, "-W", "error", "-c", CALLS[n]],
+            env={**os.environ, **variables},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "Once." in found.stdout or "Who are you?" in found.stdout
 
 
 @pytest.mark.parametrize("promise", rows(section("What it promises")), ids=lambda row: row[0][:40])

@@ -1,0 +1,25 @@
+# Untested: no container engine was at hand where this was written. docs/containers.md says how it
+# is meant to be used.
+FROM python:3.13-slim
+
+WORKDIR /app
+COPY pyproject.toml README.md LICENSE ./
+COPY responses_mw responses_mw
+COPY stores stores
+RUN pip install --no-cache-dir '.[server,postgres]' \
+    && useradd --create-home responses \
+    && install -d -o responses /data
+
+USER responses
+ENV RESPONSES_MW_HOST=0.0.0.0 \
+    RESPONSES_MW_PORT=4000 \
+    XDG_DATA_HOME=/data
+VOLUME /data
+EXPOSE 4000
+
+# Ready is 503 while the store is silent, and from SIGTERM on.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "-c", \
+    "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"RESPONSES_MW_PORT\"]}/health/ready')"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["responses-mw"]
+CMD ["serve"]
