@@ -1,4 +1,4 @@
-"""The table of docs/providers.md, made from the adapters: `python tests/provider_table.py` writes it.
+"""The table of docs/providers.md, made from the adapters by `python tests/provider_table.py`.
 
 Each adapter is asked to say one thing at a time; what becomes of it is seen in the request. How
 many exchanges were recorded at the real service is the one thing that is written down here.
