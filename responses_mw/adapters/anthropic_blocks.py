@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from responses_mw.adapters.anthropic_content import object_of
+from responses_mw.adapters.pieces import object_of
 from responses_mw.deltas import (
     AnnotationAdded,
     Delta,

@@ -6,84 +6,47 @@ in `anthropic_encode.py`. Nothing that comes in is modified.
 
 import base64
 import binascii
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from mimetypes import guess_type
 from typing import Any
 
-import orjson
-
-from responses_mw.adapters.foreign_items import as_message
+from responses_mw.adapters.pieces import AlternatingPieces, Block, LeaveOut, as_system, merged
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
 
-Block = dict[str, Any]
-LeaveOut = Callable[[str, str], None]
-"""Takes the name of what is left out, and why."""
-
 FILES_BETA = "files-api-2025-04-14"
-UNREADABLE = "unreadable_arguments"
 
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-_CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*?)(;base64)?,", re.IGNORECASE)
 _THINKING = ("thinking", "redacted_thinking")
 
 
-class Conversation:
+class Conversation(AlternatingPieces):
     """`system` and `messages` in the API's order: roles alternate, results follow their calls."""
 
-    def __init__(self, leave_out: LeaveOut) -> None:
-        self.system: list[Block] = []
-        self.messages: list[dict[str, Any]] = []
-        self.betas: set[str] = set()
-        self._leave_out = leave_out
-        self._calls: dict[str, tuple[int, str]] = {}
-        self._ids: set[str] = set()
-        self._ends_native = False
+    API = "the Messages API"
 
-    def add(self, piece: Item | Span) -> None:
-        self._ends_native = isinstance(piece, Span)
-        if isinstance(piece, Span):
-            self._add_native(piece)
-            return
-        match piece["type"]:
-            case "message":
-                self._add_message(piece)
-            case "function_call":
-                self._add_call(piece, object_of(piece["arguments"]))
-            case "custom_tool_call":
-                self._add_call(piece, {"input": piece["input"]})
-            case "function_call_output" | "custom_tool_call_output":
-                self._add_result(piece)
-            case "reasoning":
-                pass  # another model's, or altered: only its author could use it
-            case other:
-                self._leave_out(f"input.{other}", f"the Messages API has no {other!r} item")
-                if message := as_message(piece):
-                    self._add_message(message)
+    def __init__(self, leave_out: LeaveOut) -> None:
+        super().__init__(leave_out)
+        self.system: list[Block] = []
+        self.betas: set[str] = set()
 
     def finish(self) -> None:
         """Takes off what a message must not end with, and messages that say nothing."""
         for message in self.messages:
             if message["role"] == "assistant":
                 _strip_trailing_thinking(message["content"])
-        self.messages = _merged([m for m in self.messages if m["content"]])
+        self.messages = merged([m for m in self.messages if m["content"]])
         if not self.messages and self.system:
-            self._append("user", [_text(_as_system(self.system.pop()["text"]))])
+            self._append("user", [_text(as_system(self.system.pop()["text"]))])
         if self.messages and self.messages[-1]["role"] == "assistant" and not self._ends_native:
             _strip_trailing_space(self.messages[-1]["content"])
 
     def leave_thinking_out(self) -> None:
         for message in self.messages:
             message["content"] = [b for b in message["content"] if b["type"] not in _THINKING]
-        self.messages = _merged([m for m in self.messages if m["content"]])
-
-    @property
-    def ends_with_prefill(self) -> bool:
-        """The model is asked to go on in the middle of its own message."""
-        return bool(self.messages) and self.messages[-1]["role"] == "assistant"
+        self.messages = merged([m for m in self.messages if m["content"]])
 
     @property
     def loop_lacks_thinking(self) -> bool:
@@ -119,7 +82,7 @@ class Conversation:
         if not self.messages:
             self.system.extend(texts)
         else:
-            self._append("user", [_text(_as_system(block["text"])) for block in texts])
+            self._append("user", [_text(as_system(block["text"])) for block in texts])
 
     def _add_call(self, item: Item, arguments: Mapping[str, Any]) -> None:
         call_id = item["call_id"]
@@ -144,29 +107,6 @@ class Conversation:
             return output
         blocks = [self._block(part, "user") for part in output]
         return [block for block in blocks if block is not None]
-
-    def _free_id(self, call_id: str) -> str:
-        """An id the API takes, the same one every time; each call of a conversation has its own."""
-        id = call_id
-        if not _CALL_ID.match(call_id):
-            id = "call_" + hashlib.sha256(call_id.encode()).hexdigest()[:32]
-        free, again = id, 1
-        while free in self._ids:
-            again += 1
-            free = f"{id[:56]}_{again}"
-        self._ids.add(free)
-        return free
-
-    # --- messages
-
-    def _append(self, role: str, blocks: list[Block]) -> None:
-        if blocks:
-            self._message(role)["content"].extend(blocks)
-
-    def _message(self, role: str) -> dict[str, Any]:
-        if not self.messages or self.messages[-1]["role"] != role:
-            self.messages.append({"role": role, "content": []})
-        return self.messages[-1]
 
     # --- parts
 
@@ -237,34 +177,8 @@ def conversation(turn: Turn, scope: str, leave_out: LeaveOut) -> Conversation:
     return built
 
 
-def object_of(arguments: str) -> dict[str, Any]:
-    """Arguments as the object that a call must have; what is none is wrapped, not lost."""
-    if not arguments.strip():
-        return {}
-    try:
-        value = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        value = None
-    return value if isinstance(value, dict) else {UNREADABLE: arguments}
-
-
 def _text(text: str) -> Block:
     return {"type": "text", "text": text}
-
-
-def _as_system(text: str) -> str:
-    return f"<system>\n{text}\n</system>"
-
-
-def _merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Neighbours of one role joined: a message between them may have been left with nothing."""
-    merged: list[dict[str, Any]] = []
-    for message in messages:
-        if merged and merged[-1]["role"] == message["role"]:
-            merged[-1]["content"].extend(message["content"])
-        else:
-            merged.append(message)
-    return merged
 
 
 def _strip_trailing_thinking(content: list[Block]) -> None:

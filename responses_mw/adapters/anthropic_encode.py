@@ -14,9 +14,10 @@ from responses_mw.adapters.anthropic_answers import (
     constrained,
     is_expressible,
 )
-from responses_mw.adapters.anthropic_content import Block, Conversation, conversation
+from responses_mw.adapters.anthropic_content import Conversation, conversation
 from responses_mw.adapters.anthropic_models import ModelRules, scope_of
 from responses_mw.adapters.base import UpstreamRequest
+from responses_mw.adapters.pieces import Block
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
 

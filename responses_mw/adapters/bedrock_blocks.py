@@ -8,8 +8,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from responses_mw.adapters.pieces import object_of
 from responses_mw.adapters.upstream_json import whole_characters, without_half
 from responses_mw.deltas import (
     AnnotationAdded,
@@ -25,7 +24,6 @@ from responses_mw.deltas import (
 
 Json = dict[str, Any]
 
-UNREADABLE = "unreadable_arguments"
 
 _MAX_CALL_ID = 64
 
@@ -322,17 +320,6 @@ class OtherBlock(Block):
 
     def verbatim(self) -> Json:
         return self._start
-
-
-def object_of(arguments: str) -> Json:
-    """Arguments as the object that a call must have; what is none is wrapped, not lost."""
-    if not arguments.strip():
-        return {}
-    try:
-        value = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        value = None
-    return value if isinstance(value, dict) else {UNREADABLE: arguments}
 
 
 def _joined_base64(pieces: Sequence[str]) -> str:

@@ -4,23 +4,19 @@ Everything about the order and shape of messages stands here; everything else th
 in `bedrock_encode.py`. Nothing that comes in is modified.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from responses_mw.adapters.bedrock_blocks import object_of
 from responses_mw.adapters.bedrock_media import Block, Media
 from responses_mw.adapters.bedrock_models import FamilyRules
-from responses_mw.adapters.foreign_items import as_message
+from responses_mw.adapters.pieces import AlternatingPieces, LeaveOut, as_system, merged
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
 
 Message = dict[str, Any]
-LeaveOut = Callable[[str, str], None]
-"""Takes the name of what is left out, and why."""
 
 BEGINNING = "(The conversation begins.)"
 ACKNOWLEDGED = "OK."
@@ -29,54 +25,30 @@ NO_OUTPUT = "(no output)"
 """Words for places that the API wants filled: before an assistant that spoke first, between results
 and what may not stand beside them, beside a document, and for a result that says nothing."""
 
-_CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _NOT_IN_TOOL_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-class Conversation:
+class Conversation(AlternatingPieces):
     """`system` and `messages` in the API's order: roles alternate, results follow their calls.
 
     `called`: the names of the functions that the history calls, in order.
     """
 
+    API = "the Converse API"
+
     def __init__(self, rules: FamilyRules, leave_out: LeaveOut) -> None:
+        super().__init__(leave_out)
         self.system: list[str] = []
-        self.messages: list[Message] = []
         self.called: dict[str, None] = {}
         self._rules = rules
-        self._leave_out = leave_out
         self._media = Media()
-        self._calls: dict[str, tuple[int, str]] = {}
-        self._ids: set[str] = set()
-        self._ends_native = False
-
-    def add(self, piece: Item | Span) -> None:
-        self._ends_native = isinstance(piece, Span)
-        if isinstance(piece, Span):
-            self._add_native(piece)
-            return
-        match piece["type"]:
-            case "message":
-                self._add_message(piece)
-            case "function_call":
-                self._add_call(piece, object_of(piece["arguments"]))
-            case "custom_tool_call":
-                self._add_call(piece, {"input": piece["input"]})
-            case "function_call_output" | "custom_tool_call_output":
-                self._add_result(piece)
-            case "reasoning":
-                pass  # another model's, or altered: only its author could use it
-            case other:
-                self._leave_out(f"input.{other}", f"the Converse API has no {other!r} item")
-                if message := as_message(piece):
-                    self._add_message(message)
 
     def finish(self) -> None:
         """Brings the whole into the order that the model's family wants."""
         for message in self.messages:
             if message["role"] == "assistant":
                 _strip_trailing_reasoning(message["content"])
-        self.messages = _merged([m for m in self.messages if m["content"]])
+        self.messages = merged([m for m in self.messages if m["content"]])
         self._place_system()
         if self.messages and self._rules.user_first and self.messages[0]["role"] != "user":
             self.messages.insert(0, _message("user", _text(BEGINNING)))
@@ -88,11 +60,6 @@ class Conversation:
                 message["content"].append(_text(ATTACHED))
         if self.messages and self.messages[-1]["role"] == "assistant" and not self._ends_native:
             _strip_trailing_space(self.messages[-1]["content"])
-
-    @property
-    def ends_with_prefill(self) -> bool:
-        """The model is asked to go on in the middle of its own message."""
-        return bool(self.messages) and self.messages[-1]["role"] == "assistant"
 
     @property
     def loop_lacks_reasoning(self) -> bool:
@@ -123,7 +90,7 @@ class Conversation:
             return
         texts = [block["text"] for block in said]
         if self.messages:
-            self._append("user", [_text(_as_system(text)) for text in texts])
+            self._append("user", [_text(as_system(text)) for text in texts])
         else:
             self.system.extend(texts)
 
@@ -165,18 +132,6 @@ class Conversation:
             inside = [_as_json(block) for block in inside]
         return inside, beside
 
-    def _free_id(self, call_id: str) -> str:
-        """An id the API takes, the same one every time; each call of a conversation has its own."""
-        id = call_id
-        if not _CALL_ID.match(call_id):
-            id = "call_" + hashlib.sha256(call_id.encode()).hexdigest()[:32]
-        free, again = id, 1
-        while free in self._ids:
-            again += 1
-            free = f"{id[:56]}_{again}"
-        self._ids.add(free)
-        return free
-
     # --- parts
 
     def _block(self, part: Mapping[str, Any], role: str) -> Block | None:
@@ -201,23 +156,14 @@ class Conversation:
 
     # --- messages
 
-    def _append(self, role: str, blocks: list[Block]) -> None:
-        if blocks:
-            self._message(role)["content"].extend(blocks)
-
-    def _message(self, role: str) -> Message:
-        if not self.messages or self.messages[-1]["role"] != role:
-            self.messages.append(_message(role))
-        return self.messages[-1]
-
     def _place_system(self) -> None:
         """A conversation needs a message; and not every model has a system prompt."""
         if self.system and not self.messages:
-            self.messages = [_message("user", _text(_as_system(self.system.pop())))]
+            self.messages = [_message("user", _text(as_system(self.system.pop())))]
         if self.system and not self._rules.system:
-            texts = [_text(_as_system(text)) for text in self.system]
+            texts = [_text(as_system(text)) for text in self.system]
             self.system = []
-            self.messages = _merged([_message("user", *texts), *self.messages])
+            self.messages = merged([_message("user", *texts), *self.messages])
 
     def _parted(self, message: Message) -> list[Message]:
         """Results and what may not stand beside them are two messages, with a word between."""
@@ -253,10 +199,6 @@ def _text(text: str) -> Block:
     return {"text": text}
 
 
-def _as_system(text: str) -> str:
-    return f"<system>\n{text}\n</system>"
-
-
 def _as_json(block: Block) -> Block:
     """The text as the object that it is, or else in one."""
     if "text" not in block:
@@ -270,17 +212,6 @@ def _as_json(block: Block) -> Block:
 
 def _kinds(content: Sequence[Block]) -> set[str]:
     return {kind for block in content for kind in block}
-
-
-def _merged(messages: list[Message]) -> list[Message]:
-    """Neighbours of one role joined: a message between them may have been left with nothing."""
-    merged: list[Message] = []
-    for message in messages:
-        if merged and merged[-1]["role"] == message["role"]:
-            merged[-1]["content"].extend(message["content"])
-        else:
-            merged.append(message)
-    return merged
 
 
 def _strip_trailing_reasoning(content: list[Block]) -> None:

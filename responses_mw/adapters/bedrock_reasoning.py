@@ -4,17 +4,16 @@ Bedrock has no field of its own for it; each family takes its own through
 `additionalModelRequestFields`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from responses_mw.adapters.anthropic_encode import BUDGETS, LEAST_BUDGET
 from responses_mw.adapters.anthropic_models import ModelRules
 from responses_mw.adapters.bedrock_models import FamilyRules
+from responses_mw.adapters.pieces import LeaveOut
 from responses_mw.turn import Turn
 
 Fields = dict[str, Any]
-LeaveOut = Callable[[str, str], None]
 
 _THREE = {"minimal": "low", "low": "low", "medium": "medium", "xhigh": "high", "max": "high"}
 _QWEN = {"minimal": "low", "low": "low", "medium": "low"}

@@ -5,23 +5,17 @@ in `gemini_encode.py`. Nothing that comes in is modified.
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from responses_mw.adapters.foreign_items import as_message
 from responses_mw.adapters.gemini_models import ModelRules
 from responses_mw.adapters.media import read_data_url, read_file_data, type_of_url
+from responses_mw.adapters.pieces import LeaveOut, Pieces
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
 
 Part = dict[str, Any]
-LeaveOut = Callable[[str, str], None]
-"""Takes the name of what is left out, and why."""
-
-UNREADABLE = "unreadable_arguments"
 SKIP_SIGNATURE = base64.b64encode(b"skip_thought_signature_validator").decode()
 """Documented: stands for the signature of a call that another model made."""
 
@@ -55,36 +49,18 @@ class _Call:
     result: Part | None = None
 
 
-class Contents:
+class Contents(Pieces):
     """`system` and `contents` in the API's order: the results of calls follow the calls at once,
     in one content, in the order of the calls."""
 
+    API = "generateContent"
+
     def __init__(self, rules: ModelRules, leave_out: LeaveOut) -> None:
+        super().__init__(leave_out)
         self.system: list[Part] = []
         self._rules = rules
-        self._leave_out = leave_out
         self._contents: list[tuple[_Content, _Step]] = []
         self._calls: dict[str, _Call] = {}
-
-    def add(self, piece: Item | Span) -> None:
-        if isinstance(piece, Span):
-            self._add_native(piece)
-            return
-        match piece["type"]:
-            case "message":
-                self._add_message(piece)
-            case "function_call":
-                self._add_call(piece, object_of(piece["arguments"]))
-            case "custom_tool_call":
-                self._add_call(piece, {"input": piece["input"]})
-            case "function_call_output" | "custom_tool_call_output":
-                self._add_result(piece)
-            case "reasoning":
-                pass  # another model's, or altered: only its author could use it
-            case other:
-                self._leave_out(f"input.{other}", f"generateContent has no {other!r} item")
-                if message := as_message(piece):
-                    self._add_message(message)
 
     def finish(self) -> list[dict[str, Any]]:
         """The contents. An input of instructions alone is said by the user: there must be one."""
@@ -240,17 +216,6 @@ def contents(
         built.add(piece)
     finished = built.finish()
     return built.system, finished
-
-
-def object_of(arguments: str) -> dict[str, Any]:
-    """Arguments as the object that a call must have; what is none is wrapped, not lost."""
-    if not arguments.strip():
-        return {}
-    try:
-        value = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        value = None
-    return value if isinstance(value, dict) else {UNREADABLE: arguments}
 
 
 def _inline(media_type: str, data: str) -> Part:
