@@ -64,6 +64,7 @@ class Router:
             clock,
             rng or random.Random(),
             None if routing.redis_url is None else SharedState(routing.redis_url, clock.wall),
+            routing.limited,
         )
 
     @property

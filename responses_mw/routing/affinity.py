@@ -52,6 +52,7 @@ class Affinities:
 
     def preferred(
         self,
+        turn: Turn,
         record: TurnRecord,
         standings: Sequence[Standing],
         recalled: str | None,
@@ -65,16 +66,17 @@ class Affinities:
             if found:
                 return found
         if "encrypted_content_affinity" in self._checks:
-            readers = _readers(standings, as_asked)
+            readers = _readers(turn, standings, as_asked)
             if readers:
                 return readers
         return [standing for standing in standings if standing.id == recalled]
 
 
-def _readers(standings: Sequence[Standing], as_asked: Callable[[Standing], Turn]) -> list[Standing]:
+def _readers(
+    turn: Turn, standings: Sequence[Standing], as_asked: Callable[[Standing], Turn]
+) -> list[Standing]:
     """Those that can read what the latest native turn holds; empty if all can or none."""
-    spans = as_asked(standings[0]).spans
-    native = next((span.native for span in reversed(spans) if span.native is not None), None)
+    native = next((span.native for span in reversed(turn.spans) if span.native is not None), None)
     if native is None:
         return []
     found = [standing for standing in standings if _scope(standing, as_asked) == native.scope]

@@ -27,6 +27,8 @@ class Asked:
     first_delta_s: float | None = None
     idle_s: float | None = None
     refused_content_moves_on: bool = False
+    counted: bool = False
+    """Whether somebody wants to know `usage`."""
     begun: bool = False
     usage: UsageReported | None = None
 
@@ -46,7 +48,8 @@ async def answer(
             deltas = await _next(source, asked, clock)
             if deltas is None:
                 break
-            _note_usage(asked, deltas)
+            if asked.counted:
+                _note_usage(asked, deltas)
             if not asked.begun:
                 held += deltas
                 if not _says_something(deltas):

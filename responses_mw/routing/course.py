@@ -35,11 +35,18 @@ logger = logging.getLogger("responses_mw")
 class Course:
     """Of one turn. `next` until somebody answers; `failed` after each that did not."""
 
+    __slots__ = (
+        "_asked_at", "_ends", "_errors", "_first", "_forced", "_found", "_keys", "_known", "_last",
+        "_limited", "_models", "_opened", "_preferred", "_put_off", "_queue", "_record", "_routing",
+        "_tries", "_turn", "_visited",
+    )  # fmt: skip
+
     def __init__(self, known: Known, turn: Turn, record: TurnRecord) -> None:
         self._known = known
         self._turn = turn
         self._record = record
         self._routing = known.routing
+        self._limited = known.limited
         self._found = known.directory.get(turn.model)
         self._first = self._found
         self._asked_at = known.clock.now()
@@ -87,7 +94,7 @@ class Course:
         if len(standings) == 1:
             return list(standings)
         self._preferred = known.affinities.preferred(
-            self._record, standings, recalled, self._own_turn
+            self._turn, self._record, standings, recalled, self._own_turn
         )
         ordered = self._ordered()
         if not self._preferred:
@@ -98,9 +105,10 @@ class Course:
         standings, known = self._found.standings, self._known
         if len(standings) == 1:
             return list(standings)
-        minute = minute_of(known.clock.wall())
-        for standing in standings:
-            standing.roll(minute)
+        if self._limited:
+            minute = minute_of(known.clock.wall())
+            for standing in standings:
+                standing.roll(minute)
         buffer = self._routing.latency_buffer
         moment = Moment(known.clock.now(), known.rng, known.price, buffer)
         return by_tier(STRATEGIES[self._routing.strategy](standings, moment))
@@ -111,7 +119,7 @@ class Course:
         if not self._forced and not standing.cooldown.enter(self._known.clock.now()):
             self._put_off.append((self._found, standing))
             return False
-        if await self._is_within_limits(standing):
+        if not self._limited or await self._is_within_limits(standing):
             return True
         standing.cooldown.leave()
         return False
@@ -122,11 +130,10 @@ class Course:
         wall = known.clock.wall()
         minute = minute_of(wall)
         standing.roll(minute)
-        limited = self._routing.limited
-        if limited and is_spent(standing):
+        if is_spent(standing):
             return self._is_spent(standing, wall)
         standing.requests += 1
-        if known.shared is not None and limited:
+        if known.shared is not None:
             counted = await known.shared.count_request(standing.id, minute=minute)
             if counted is not None:
                 standing.requests = counted
@@ -177,6 +184,7 @@ class Course:
             first_delta_s=first if streamed else None,
             idle_s=idle if streamed else None,
             refused_content_moves_on=bool(routing.content_policy_fallbacks),
+            counted=self._limited,
         )
 
     def _own_turn(self, standing: Standing) -> Turn:
@@ -299,17 +307,14 @@ class Course:
 
     async def ended(self, asked: Asked) -> None:
         known, standing = self._known, asked.standing
-        recovered = standing.cooldown.succeeded()
-        if recovered:
+        if standing.cooldown.succeeded():
             logger.info("%s is well again", standing.id)
-        tokens = 0
+            if known.shared is not None:
+                await known.shared.recovered(standing.id)
         if asked.usage is not None:
             tokens = asked.usage.input_tokens + asked.usage.output_tokens
             standing.tokens += tokens
-        if known.shared is not None:
-            if recovered:
-                await known.shared.recovered(standing.id)
-            if tokens and self._routing.limited:
+            if known.shared is not None:
                 minute = minute_of(known.clock.wall())
                 await known.shared.count_tokens(standing.id, tokens, minute=minute)
 

@@ -36,8 +36,12 @@ class Directory:
         self._aliases = dict(routing.aliases)
         self._hidden = routing.hidden
         self._standings = {
-            name: [Standing(deployment, routing) for deployment in deployments_of(name, given)]
-            for name, given in models.items()
+            name: _standings(deployments_of(name, given), routing) for name, given in models.items()
+        }
+        self._found = {
+            name: Found(name, standings)
+            for name, standings in self._standings.items()
+            if WILDCARD not in name
         }
         # The longest pattern says most of the name.
         patterns = sorted((name for name in models if WILDCARD in name), key=len, reverse=True)
@@ -56,9 +60,9 @@ class Directory:
 
     def find(self, model: str) -> Found | None:
         model = self._aliases.get(model, model)
-        standings = self._standings.get(model)
-        if standings is not None and WILDCARD not in model:
-            return Found(model, standings)
+        found = self._found.get(model)
+        if found is not None:
+            return found
         for pattern, name in self._patterns:
             fits = pattern.fullmatch(model)
             if fits is not None:
@@ -90,6 +94,26 @@ class Directory:
                     raise ConfigurationError(
                         f"routing: {what} leads to {model!r}, which is not among the models"
                     )
+
+
+def _standings(deployments: Sequence[Deployment], routing: Routing) -> list[Standing]:
+    shares = _shares(deployments)
+    return [
+        Standing(deployment, routing, share=share)
+        for deployment, share in zip(deployments, shares, strict=True)
+    ]
+
+
+def _shares(deployments: Sequence[Deployment]) -> Sequence[float | None]:
+    """By the first measure that any of them names; who does not name it is asked last."""
+    for shares in (
+        [deployment.weight for deployment in deployments],
+        [deployment.rpm for deployment in deployments],
+        [deployment.tpm for deployment in deployments],
+    ):
+        if any(share is not None for share in shares):
+            return [share or 0.0 for share in shares]
+    return [None] * len(deployments)
 
 
 def _compiled(name: str) -> re.Pattern[str]:

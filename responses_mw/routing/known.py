@@ -31,3 +31,5 @@ class Known:
     clock: Clock
     rng: random.Random = field(default_factory=random.Random)
     shared: SharedState | None = None
+    limited: bool = False
+    """Whether a deployment is asked no more than its `rpm` and `tpm`."""

@@ -1,5 +1,7 @@
 """What a router has learnt of one deployment: its health, load, speed and use of this minute."""
 
+import math
+
 from responses_mw.routing.cooldowns import Cooldown
 from responses_mw.routing.deployments import Deployment
 from responses_mw.routing.options import Routing
@@ -15,12 +17,17 @@ class Standing:
 
     __slots__ = (
         "_measured", "_seconds", "busy", "cooldown", "deployment", "id", "minute", "requests",
-        "tokens",
+        "share", "tier", "tokens",
     )  # fmt: skip
 
-    def __init__(self, deployment: Deployment, routing: Routing) -> None:
+    def __init__(
+        self, deployment: Deployment, routing: Routing, *, share: float | None = None
+    ) -> None:
+        """`share` is of a shuffle; None: all have the same."""
         self.deployment = deployment
         self.id = str(deployment.id)
+        self.share = share
+        self.tier = math.inf if deployment.order is None else deployment.order
         self.cooldown = Cooldown(routing)
         self.busy = 0
         self.minute = 0
