@@ -24,7 +24,7 @@ from responses_mw.records import TurnRecord
 from responses_mw.replay import replay
 from responses_mw.router import Answers
 from responses_mw.settings import Settings
-from responses_mw.store_errors import previous_response_not_found, unavailable
+from responses_mw.store_errors import persistently, previous_response_not_found, unavailable
 from responses_mw.turn import Turn
 from stores.base import (
     RUNNING,
@@ -353,13 +353,14 @@ class Generation:
         if record is None:
             await self._noting.count(self._assembler.status)
             return
-        try:
-            kept = await record.store.finish(
-                record.id, self._outcome(), owner=record.owner, lease=record.lease
-            )
-        except StoreError as error:
-            raise unavailable(error) from error
-        if not kept:
+        store, id, owner, lease = record.store, record.id, record.owner, record.lease
+        outcome = self._outcome()
+
+        async def finish() -> bool:
+            return await store.finish(id, outcome, owner=owner, lease=lease)
+
+        # The answer is paid for, and while the lease holds nobody else can give it.
+        if not await persistently(finish, seconds=self._settings.lease_s):
             await self._noting.count(self._assembler.status, known=False)
             raise ResponsesError(
                 "The response was deleted or taken over by another worker while it was generated.",

@@ -23,7 +23,7 @@ class StoreError(Exception):
 
 
 class StoreBusy(StoreError):
-    """The database is locked or overloaded for longer than the store waits; try again."""
+    """The database is locked, overloaded or away for longer than the store waits; try again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ def _worth_retrying(error: BaseException) -> bool:
 
 def _ours(error: BaseException) -> StoreError:
     """Only the server's primary message is repeated: details and client errors quote values."""
-    kind = StoreBusy if isinstance(error, _BUSY) else StoreError
+    kind = StoreBusy if isinstance(error, _BUSY) or _is_lost(error) else StoreError
     match error:
         case asyncpg.UniqueViolationError():
             return kind(f"the id exists already in {error.table_name}")

@@ -1,0 +1,273 @@
+"""Stores that are locked, cut off, restarted or full: told as 503, nothing half-written, and over
+as soon as the fault is."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import postgres_server
+import pytest
+from kills import events_of, stranded, text_of
+from live import live
+from victims import Paced, answer_to, asking
+
+from responses_mw.app import ResponsesApp
+from responses_mw.settings import Settings
+from stores import PostgresStore, SessionStore, SQLiteStore
+
+TERMINAL = ("response.completed", "response.failed", "response.incomplete")
+SLOW = asking(10, pause_s=0.02)
+
+
+@contextlib.asynccontextmanager
+async def talking(store: SessionStore, *, lease_s: float = 20) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(lease_s=lease_s, drain_s=5)
+    app = ResponsesApp(store=store, models={"paced": Paced()}, settings=settings)
+    async with live(app) as address:
+        url = f"http://{address}"
+        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+            yield http
+
+
+async def told(http: httpx.AsyncClient, text: str, begun: asyncio.Event | None = None) -> list[Any]:
+    """The events of a streamed turn."""
+    events = []
+    body = {"model": "paced", "input": text, "stream": True}
+    async with http.stream("POST", "/responses", json=body) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        async for event in events_of(answer):
+            events.append(event)
+            if begun is not None:
+                begun.set()
+    return events
+
+
+async def ask(http: httpx.AsyncClient, after: str | None = None) -> httpx.Response:
+    body = {"model": "paced", "input": asking(1), "previous_response_id": after}
+    return await http.post("/responses", json=body)
+
+
+def one_end(events: list[Any]) -> Any:
+    (end,) = [event for event in events if event["type"] in TERMINAL]
+    assert events[-1] is end
+    return end
+
+
+async def until_it_works(http: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(20):
+        while (answer := await ask(http)).status_code != 200:
+            check_refusal(answer)
+            await asyncio.sleep(0.1)
+
+
+def check_refusal(answer: httpx.Response) -> None:
+    assert (answer.status_code, answer.headers.get("retry-after")) == (503, "1"), answer.text
+    assert answer.json()["error"]["code"] == "store_unavailable"
+
+
+# --- SQLite
+
+
+async def test_a_turn_outlasts_a_locked_file_and_others_are_sent_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = SQLiteStore(tmp_path / "locked.db", busy_seconds=0.2)
+    async with talking(store) as http:
+        begun = asyncio.Event()
+        turn = asyncio.create_task(told(http, SLOW, begun))
+        await begun.wait()
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        refused = await ask(http)
+        await asyncio.sleep(1)
+        assert not turn.done()
+        other.execute("ROLLBACK")
+        other.close()
+        response = one_end(await turn)["response"]
+        kept = (await http.get(f"/responses/{response['id']}")).json()
+        assert (await ask(http, after=response["id"])).status_code == 200
+    check_refusal(refused)
+    assert "another process holds the database" in caplog.text
+    assert kept == response
+    assert (kept["status"], text_of(kept)) == ("completed", answer_to([SLOW]))
+
+
+async def test_a_turn_that_cannot_be_kept_is_never_completed(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "locked.db", busy_seconds=0.1)
+    async with talking(store, lease_s=0.6) as http:
+        begun = asyncio.Event()
+        turn = asyncio.create_task(told(http, SLOW, begun))
+        await begun.wait()
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        end = one_end(await turn)
+        other.execute("ROLLBACK")
+        other.close()
+        assert (end["type"], end["response"]["error"]["code"]) == (
+            "response.failed",
+            "store_unavailable",
+        )
+        id = end["response"]["id"]
+        async with asyncio.timeout(5):
+            while (await http.get(f"/responses/{id}")).json()["status"] != "failed":
+                await asyncio.sleep(0.05)
+        await until_it_works(http)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="rmw-full-"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        folder.rmdir()
+        pytest.skip("no permission to mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+    folder.rmdir()
+
+
+async def test_a_full_disk_breaks_nothing_that_was_kept(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = small_disk / "full.db"
+    async with talking(SQLiteStore(path), lease_s=1) as http:
+        before = (await ask(http)).json()
+        begun = asyncio.Event()
+        turn = asyncio.create_task(told(http, SLOW, begun))
+        await begun.wait()
+        ballast = small_disk / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        events = await turn
+        body = {"model": "paced", "input": asking(1, nonce="x" * 100_000)}
+        refused = await http.post("/responses", json=body)
+        read = await http.get(f"/responses/{before['id']}")
+        ballast.unlink()
+        await until_it_works(http)
+        assert (await ask(http, after=before["id"])).status_code == 200
+        end = one_end(events)["response"]
+        async with asyncio.timeout(10):
+            while (await http.get(f"/responses/{end['id']}")).json()["status"] != end["status"]:
+                await asyncio.sleep(0.1)
+            while await stranded(f"sqlite:///{path}"):
+                await asyncio.sleep(0.1)
+    check_refusal(refused)
+    assert "database or disk is full" in caplog.text
+    assert read.json() == before
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
+
+
+# --- Postgres
+
+
+class Cluster:
+    """A Postgres server of its own, that can be stopped and started again."""
+
+    def __init__(self) -> None:
+        binaries = postgres_server.find_binaries()
+        if binaries is None:
+            pytest.skip(postgres_server.UNAVAILABLE)
+        self.home = Path(tempfile.mkdtemp(prefix="rmw-restarted-"))
+        self.process = postgres_server.start(binaries, self.home)
+        self.url = f"postgresql://postgres@/postgres?host={self.home}"
+
+    def restart(self, *, away_s: float) -> None:
+        postgres_server.stop(self.process)
+        time.sleep(away_s)
+        user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            user = {"user": self.home.stat().st_uid, "extra_groups": []}
+        with (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.process.args, cwd=self.home, stdout=log, stderr=log, **user
+            )
+        status = self.home / "data" / "postmaster.pid"
+        for _ in range(500):
+            if status.exists() and "ready" in status.read_text():
+                return
+            time.sleep(0.02)
+        pytest.fail((self.home / "log").read_text())
+
+    def close(self) -> None:
+        postgres_server.stop(self.process)
+        shutil.rmtree(self.home)
+
+
+async def under_load(http: httpx.AsyncClient, fault: Any, *, clients: int = 8) -> list[Any]:
+    """The ends of turns that were under way before, during and after `fault`."""
+    over = asyncio.Event()
+    ends: list[Any] = []
+
+    async def talk() -> None:
+        while not over.is_set():
+            body = {"model": "paced", "input": SLOW}
+            answer = await http.post("/responses", json=body)
+            if answer.status_code == 200:
+                ends.append(answer.json())
+            else:
+                check_refusal(answer)
+
+    talks = [asyncio.create_task(talk()) for _ in range(clients)]
+    await asyncio.sleep(0.4)
+    await fault()
+    await asyncio.sleep(0.4)
+    over.set()
+    await asyncio.gather(*talks)
+    return ends
+
+
+async def check_kept(http: httpx.AsyncClient, ends: list[Any]) -> None:
+    assert any(end["status"] == "completed" for end in ends)
+    for end in ends:
+        kept = (await http.get(f"/responses/{end['id']}")).json()
+        if end["status"] == "completed":
+            assert kept == end
+            assert text_of(kept) == answer_to([SLOW])
+        else:
+            assert kept["status"] == "failed"
+
+
+async def test_a_restarted_postgres_loses_nothing_that_was_kept() -> None:
+    cluster = await asyncio.to_thread(Cluster)
+    try:
+        async with talking(PostgresStore(cluster.url)) as http:
+
+            async def fault() -> None:
+                await asyncio.to_thread(cluster.restart, away_s=1.5)
+
+            ends = await under_load(http, fault)
+            await until_it_works(http)
+            await check_kept(http, ends)
+            assert await stranded(cluster.url) == []
+    finally:
+        await asyncio.to_thread(cluster.close)
+
+
+async def test_cut_connections_are_not_noticed(postgres_dsn: str) -> None:
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    async with talking(PostgresStore(postgres_dsn)) as http:
+
+        async def fault() -> None:
+            for _ in range(10):
+                await asyncio.to_thread(postgres_server.execute, postgres_dsn, cut)
+                await asyncio.sleep(0.05)
+
+        ends = await under_load(http, fault)
+        await check_kept(http, ends)
+        assert {end["status"] for end in ends} == {"completed"}
+        assert await stranded(postgres_dsn) == []
