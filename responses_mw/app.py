@@ -17,6 +17,8 @@ from responses_mw.errors import ResponsesError, Unauthorized
 from responses_mw.hooks import Hooks
 from responses_mw.http import on_error
 from responses_mw.meta_routes import MetaRoutes
+from responses_mw.metrics import Metrics
+from responses_mw.metrics_routes import MetricsRoutes
 from responses_mw.preparation import kept
 from responses_mw.records import Observers
 from responses_mw.router import Models, Router, Routing
@@ -64,7 +66,11 @@ class ResponsesApp(Starlette):
         self._owner = owner
         self._hooks = Hooks(hooks)
         told = [*callbacks, *(installed() if self.settings.plugins else ())]
-        self._observers = (TurnLog(), *([Callbacks(told)] if told else ()), *observers)
+        telling = Callbacks(told) if told else None
+        self._metrics = Metrics(self._router, telling) if self.settings.metrics else None
+        counting = None if self._metrics is None else self._metrics.observer
+        watching = (TurnLog(), telling, counting, *observers)
+        self._observers = [observer for observer in watching if observer is not None]
         self.draining = False
         """Since `drain`: `/health/ready` then says 503."""
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
@@ -74,6 +80,7 @@ class ResponsesApp(Starlette):
         asides = AsideRoutes(self._enter, max_body_bytes=limit)
         self._sockets = SocketRoutes(self._enter, self.settings)
         meta = MetaRoutes(self, owner=self._owner_of)
+        metrics = MetricsRoutes(self._metrics, key=self.settings.metrics_key)
         super().__init__(
             routes=[
                 *asides.routes(),  # before the routes of ids, which match their paths, too
@@ -81,6 +88,7 @@ class ResponsesApp(Starlette):
                 *conversations.routes(),
                 *self._sockets.routes(),
                 *meta.routes(),
+                *metrics.routes(),
             ],
             lifespan=self.lifespan,
             exception_handlers={
@@ -173,7 +181,11 @@ class ResponsesApp(Starlette):
             await (await task).aclose()
 
     async def _open(self) -> Runtime:
-        runtime = Runtime(self.store, self._router, self.settings, self._observers, self._hooks)
+        metrics, store = self._metrics, self.store
+        store = store if metrics is None else metrics.timed(store)
+        runtime = Runtime(store, self._router, self.settings, self._observers, self._hooks)
+        if metrics is not None:
+            metrics.watch(runtime)
         await runtime.open(Service(runtime).take_over)
         return runtime
 

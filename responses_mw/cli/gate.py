@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -12,6 +12,7 @@ from responses_mw.errors import InvalidRequest, ResponsesError, Unauthorized
 from responses_mw.http import json_response
 
 OPEN_PATHS = {f"{root}/health/{question}" for root in ("", "/v1") for question in ("live", "ready")}
+METRICS_PATHS = {"/metrics", "/v1/metrics"}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -26,13 +27,16 @@ class Gate:
     after rebinding a name of its own to it. Host or Origin give both away.
     """
 
-    def __init__(self, app: ASGIApp, *, key: str | None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, key: str | None, open_paths: Collection[str] = OPEN_PATHS
+    ) -> None:
         self._app = app
+        self._open_paths = open_paths
         self._digest = None if key is None else _digest(key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = None
-        if scope["type"] != "lifespan" and scope["path"] not in OPEN_PATHS:
+        if scope["type"] != "lifespan" and scope["path"] not in self._open_paths:
             error = self._refusal(Headers(scope=scope))
         if error is None:
             await self._app(scope, receive, send)

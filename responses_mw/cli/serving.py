@@ -4,6 +4,7 @@ Everything is resolved and tried once, before a server starts, so that what is w
 """
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import os
@@ -19,6 +20,7 @@ from responses_mw.cli.bar import Bar
 from responses_mw.cli.standalone import Standalone
 from responses_mw.errors import ConfigurationError
 from responses_mw.local import LocalModel
+from responses_mw.metrics import can_count
 from responses_mw.router import Deployment, Routing
 from responses_mw.settings import Settings
 from responses_mw.telemetry.log import Format, write_log
@@ -28,6 +30,7 @@ from stores.urls import open_store
 STORE = "RESPONSES_MW_STORE"
 MASTER_KEY = "RESPONSES_MW_MASTER_KEY"
 LOG = "RESPONSES_MW_LOG"
+METRICS = "RESPONSES_MW_METRICS"
 CONFIG = "RESPONSES_MW_CONFIG"
 """Set for worker processes, which inherit nothing but the environment."""
 
@@ -59,13 +62,14 @@ class Serving:
             # As `python -m` would: a provider of one's own often lies beside where one stands.
             sys.path.insert(0, os.getcwd())
             loaded = config.load(config_file)
+        key = key or os.environ.get(MASTER_KEY) or loaded.master_key
         return cls(
             models=loaded.models,
             store=config.store_url(loaded, store),
-            key=key or os.environ.get(MASTER_KEY) or loaded.master_key,
+            key=key,
             config_file=config_file,
             routing=loaded.routing,
-            settings=loaded.settings,
+            settings=_measured(loaded.settings, key),
             log=_log_format(log or os.environ.get(LOG)),
         )
 
@@ -170,6 +174,19 @@ def _log_format(named: str | None) -> Format | None:
             raise ConfigurationError(
                 f"{other!r} is no form of log: --log and {LOG} may be text or json"
             )
+
+
+def _measured(settings: Settings, key: str | None) -> Settings:
+    """`/metrics` is there where its extra is installed, and asks for the server's own key."""
+    match os.environ.get(METRICS) or ("key" if can_count() else "off"):
+        case "off":
+            return settings
+        case "key":
+            return dataclasses.replace(settings, metrics=True, metrics_key=key)
+        case "open":
+            return dataclasses.replace(settings, metrics=True, metrics_key=None)
+        case other:
+            raise ConfigurationError(f"{METRICS} is {other!r}; it may be key, open or off")
 
 
 def _needs_weights(models: Mapping[str, list[Deployment]]) -> bool:

@@ -15,7 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from responses_mw.app import ResponsesApp
 from responses_mw.cli.drain import Drain
-from responses_mw.cli.gate import Gate
+from responses_mw.cli.gate import METRICS_PATHS, OPEN_PATHS, Gate
 
 _ROOT = "/v1"
 
@@ -26,7 +26,12 @@ class Standalone:
     def __init__(self, responses: ResponsesApp, *, key: str | None) -> None:
         self._responses = responses
         self._living = Starlette(lifespan=self._lifespan)
-        gate = Gate(self._mounted, key=key)
+        settings = responses.settings
+        if key is not None and settings.metrics and settings.metrics_key is None:
+            open_paths = OPEN_PATHS | METRICS_PATHS
+        else:
+            open_paths = OPEN_PATHS
+        gate = Gate(self._mounted, key=key, open_paths=open_paths)
         self._drain = Drain(gate, patience_s=responses.settings.drain_s, begun=responses.drain)
         trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
         drain: Any = self._drain  # uvicorn has types of its own for the same three arguments

@@ -1,0 +1,199 @@
+"""Prometheus: counters and histograms of every response, and what waits at the moment of asking.
+
+Names, labels and buckets are decided here; who may read them, in `metrics_routes`. The only file
+that imports prometheus_client.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from responses_mw.deltas import UsageReported
+from responses_mw.records import TurnRecord
+from responses_mw.telemetry.present import Present
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+_FIRST_DELTA = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 25, 50)
+_STORE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+_NANO = 1_000_000_000
+_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client's own: where the workers of one server add up their counters."""
+
+
+class Prometheus:
+    """An Observer with a registry of its own: two applications in one process never meet."""
+
+    def __init__(self, now: Callable[[], Present] = Present) -> None:
+        self.registry = CollectorRegistry()
+        self._series: dict[tuple[str, str], _Series] = {}
+        at = {"registry": self.registry, "labelnames": ("model", "deployment")}
+        self._requests = Counter(
+            "responses_mw_requests",
+            "Responses that have ended, those that failed before any output included.",
+            ("model", "deployment", "status"),
+            registry=self.registry,
+        )
+        self._tokens = Counter(
+            "responses_mw_tokens",
+            "Tokens; cached and cache_write are part of input, reasoning of output.",
+            ("model", "deployment", "kind"),
+            registry=self.registry,
+        )
+        self._cost = Counter(
+            "responses_mw_cost_dollars", "What they cost, where the price is known.", **at
+        )
+        self._unpriced = Counter(
+            "responses_mw_unpriced_requests", "Responses that used tokens of unknown price.", **at
+        )
+        self._seconds = Histogram(
+            "responses_mw_request_seconds", "From request to end.", buckets=_SECONDS, **at
+        )
+        self._first = Histogram(
+            "responses_mw_first_delta_seconds",
+            "From request to the first delta.",
+            buckets=_FIRST_DELTA,
+            **at,
+        )
+        self._attempts = Counter(
+            "responses_mw_failed_attempts",
+            "Deployments that were asked and failed, whether or not another answered.",
+            ("deployment", "error"),
+            registry=self.registry,
+        )
+        self._store = Histogram(
+            "responses_mw_store_seconds",
+            "A call of the store.",
+            ("operation",),
+            buckets=_STORE,
+            registry=self.registry,
+        )
+        self.registry.register(_AtThisMoment(now))
+
+    def on_start(self, record: TurnRecord) -> None: ...
+
+    def on_first_delta(self, record: TurnRecord) -> None: ...
+
+    def on_end(self, record: TurnRecord) -> None:
+        series = self._of(record.model, record.deployment or "")
+        self._requests.labels(record.model, record.deployment or "", record.status).inc()
+        if record.ended_s is not None:
+            series.seconds.observe(record.ended_s - record.started_s)
+        if record.first_delta_s is not None:
+            series.first.observe(record.first_delta_s - record.started_s)
+        if record.usage is not None:
+            series.count(record.usage)
+            if record.cost_nano is None:
+                series.unpriced.inc()
+        if record.cost_nano is not None:
+            series.cost.inc(record.cost_nano / _NANO)
+        for attempt in record.attempts:
+            if attempt.error is not None:
+                self._attempts.labels(attempt.deployment, attempt.error).inc()
+
+    def observe_store(self, operation: str, seconds: float) -> None:
+        self._store.labels(operation).observe(seconds)
+
+    def exposed(self) -> bytes:
+        """In the text format. With PROMETHEUS_MULTIPROC_DIR, counters and histograms are those of
+        all workers, and what is at this moment is left out, for it is only this one's."""
+        if not os.environ.get(_MULTIPROCESS):
+            return generate_latest(self.registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # it has no types
+        return generate_latest(everybody)
+
+    def _of(self, model: str, deployment: str) -> "_Series":
+        found = self._series.get((model, deployment))
+        if found is None:
+            labels = (model, deployment)
+            found = self._series[labels] = _Series(
+                tokens={kind: self._tokens.labels(*labels, kind) for kind in _KINDS},
+                cost=self._cost.labels(*labels),
+                unpriced=self._unpriced.labels(*labels),
+                seconds=self._seconds.labels(*labels),
+                first=self._first.labels(*labels),
+            )
+        return found
+
+
+_KINDS: Mapping[str, Callable[[UsageReported], int]] = {
+    "input": lambda usage: usage.input_tokens,
+    "output": lambda usage: usage.output_tokens,
+    "cached": lambda usage: usage.cached_tokens,
+    "cache_write": lambda usage: usage.cache_write_tokens,
+    "reasoning": lambda usage: usage.reasoning_tokens,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Of one model and deployment: finding them by label takes longer than counting."""
+
+    tokens: Mapping[str, Counter]
+    cost: Counter
+    unpriced: Counter
+    seconds: Histogram
+    first: Histogram
+
+    def count(self, usage: UsageReported) -> None:
+        for kind, tokens_of in _KINDS.items():
+            if tokens := tokens_of(usage):
+                self.tokens[kind].inc(tokens)
+
+
+class _AtThisMoment:
+    """A collector that asks when it is asked."""
+
+    def __init__(self, now: Callable[[], Present]) -> None:
+        self._now = now
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._now()
+        running = GaugeMetricFamily(
+            "responses_mw_running", "Responses being generated.", labels=["kind"]
+        )
+        running.add_metric(["foreground"], now.running - now.running_in_background)
+        running.add_metric(["background"], now.running_in_background)
+        yield running
+        yield GaugeMetricFamily(
+            "responses_mw_store_calls", "Store calls waiting or under way.", now.store_calls
+        )
+        cooling = GaugeMetricFamily(
+            "responses_mw_deployment_cooling",
+            "1 while a deployment is left alone after failures.",
+            labels=["deployment"],
+        )
+        for deployment, health in now.health.items():
+            cooling.add_metric([deployment], float(health == "cooling"))
+        yield cooling
+        yield from _of_callbacks(now)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is asked at registration."""
+        return ()
+
+
+def _of_callbacks(now: Present) -> Iterable[Metric]:
+    waiting = GaugeMetricFamily(
+        "responses_mw_callback_waiting", "Events that wait for a callback.", labels=["callback"]
+    )
+    dropped = CounterMetricFamily(
+        "responses_mw_callback_dropped", "Events a callback was too slow for.", labels=["callback"]
+    )
+    failed = CounterMetricFamily(
+        "responses_mw_callback_failed", "Events a callback raised at.", labels=["callback"]
+    )
+    total: dict[str, list[int]] = {}
+    for name, *counts in now.callbacks:
+        before = total.get(name, [0, 0, 0])
+        total[name] = [one + other for one, other in zip(before, counts, strict=True)]
+    for name, counts in total.items():
+        for family, count in zip((waiting, dropped, failed), counts, strict=True):
+            family.add_metric([name], count)
+    return waiting, dropped, failed

@@ -1,0 +1,46 @@
+"""A session store whose calls are timed; in everything else it is the one it was made from."""
+
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from stores.base import SessionStore
+
+ObserveCall = Callable[[str, float], None]
+"""Gets the name of a method and the seconds it took, whether it returned or raised."""
+
+
+class TimedStore:
+    """`pending` is how many calls wait or are under way."""
+
+    def __init__(self, store: SessionStore, observe: ObserveCall) -> None:
+        self._store = store
+        self._observe = observe
+        self.pending = 0
+
+    def as_store(self) -> SessionStore:
+        # It has every method of the store's own class, later ones too, which no subclass would.
+        return cast(SessionStore, self)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name.startswith("_") or not inspect.iscoroutinefunction(found):
+            return found
+        timed = self._timed(name, found)
+        setattr(self, name, timed)  # the next call finds it without asking here
+        return timed
+
+    def _timed(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        async def timed(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            self.pending += 1
+            try:
+                return await method(*args, **kwargs)
+            finally:
+                self.pending -= 1
+                self._observe(name, time.perf_counter() - began)
+
+        return timed

@@ -1,0 +1,285 @@
+"""Metrics: what is counted, who may read it, and that the log says the same."""
+
+import asyncio
+import json
+import logging
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from served import config, serving
+
+from responses_mw import Deployment
+from responses_mw.app import ResponsesApp
+from responses_mw.deltas import Delta, Stopped, TextDelta, UsageReported
+from responses_mw.errors import ResponsesError, UpstreamUnavailable
+from responses_mw.records import TurnRecord
+from responses_mw.schema import CreateRequest
+from responses_mw.service import Service
+from responses_mw.settings import Settings
+from responses_mw.testing import EchoProvider, ScriptedProvider
+from responses_mw.testing.asgi import InProcessTransport
+from responses_mw.turn import Turn
+from stores import MemoryStore
+
+METERED = Settings(metrics=True)
+ECHO = "python/responses_mw.testing:EchoProvider"
+KEY = "sk-master"
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def parsed(text: str) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    wanted = labels.items()
+    return sum(
+        value for (found, having), value in samples.items() if found == name and wanted <= having
+    )
+
+
+async def asked(app: ResponsesApp, *inputs: str, **headers: str) -> Samples:
+    transport = InProcessTransport(app)
+    async with app.lifespan(), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        for input in inputs:
+            await http.post("/responses", json={"model": "m", "input": input})
+        answer = await http.get("/metrics", headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return parsed(answer.text)
+
+
+async def test_responses_tokens_times_and_store_calls_are_counted() -> None:
+    provider = ScriptedProvider("one two", UpstreamUnavailable("no"), "three")
+    app = ResponsesApp(store=MemoryStore(), models={"m": provider}, settings=METERED)
+    found = await asked(app, "a b c", "d", "e")
+
+    ended = "responses_mw_requests_total"
+    assert total(found, ended, model="m", deployment="m", status="completed") == 2
+    assert total(found, ended, status="failed") == 1
+    assert total(found, "responses_mw_tokens_total", kind="input") == 4
+    assert total(found, "responses_mw_tokens_total", kind="output") == 3
+    assert total(found, "responses_mw_unpriced_requests_total") == 2
+    assert total(found, "responses_mw_request_seconds_count") == 3
+    assert total(found, "responses_mw_first_delta_seconds_count") == 2
+    assert total(found, "responses_mw_failed_attempts_total", error="upstream_unavailable") == 1
+    assert total(found, "responses_mw_store_seconds_count", operation="reserve") == 3
+    assert total(found, "responses_mw_store_seconds_count", operation="finish") == 2
+    assert 0 < total(found, "responses_mw_store_seconds_sum") < 1
+
+
+async def test_what_is_under_way_is_told_as_it_stands() -> None:
+    began, free = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def on_start(self, record: TurnRecord) -> None:
+            began.set()
+            await free.wait()
+
+    provider = ScriptedProvider([TextDelta("a"), free, Stopped()])
+    app = ResponsesApp(
+        store=MemoryStore(), models={"m": provider}, settings=METERED, callbacks=[Slow()]
+    )
+    transport = InProcessTransport(app)
+    async with app.lifespan(), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        body = {"model": "m", "input": "a", "background": True}
+        await http.post("/responses", json=body)
+        await began.wait()
+        found = parsed((await http.get("/metrics")).text)
+        assert total(found, "responses_mw_running", kind="background") == 1
+        assert total(found, "responses_mw_running", kind="foreground") == 0
+        assert total(found, "responses_mw_callback_waiting") == 0
+        assert total(found, "responses_mw_deployment_cooling", deployment="m") == 0
+        free.set()
+
+
+async def test_a_deployment_that_cools_down_is_told() -> None:
+    class Down:
+        async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+            raise UpstreamUnavailable("no")
+            yield
+
+    models = {"m": [Deployment(Down(), id="down"), Deployment(EchoProvider(), id="up")]}
+    app = ResponsesApp(store=MemoryStore(), models=models, settings=METERED)
+    found = await asked(app, *["a"] * 40)
+    assert total(found, "responses_mw_deployment_cooling", deployment="down") == 1
+    assert total(found, "responses_mw_deployment_cooling", deployment="up") == 0
+    assert total(found, "responses_mw_requests_total", status="completed") == 40
+
+
+async def test_the_route_is_there_only_where_it_was_asked_for_and_for_whom() -> None:
+    for settings, headers, status in (
+        (Settings(), {}, 404),
+        (Settings(metrics=True, metrics_key=KEY), {}, 401),
+        (Settings(metrics=True, metrics_key=KEY), {"authorization": "Bearer no"}, 401),
+        (Settings(metrics=True, metrics_key=KEY), {"authorization": f"Bearer {KEY}"}, 200),
+        (Settings(metrics=True), {}, 200),
+    ):
+        app = ResponsesApp(
+            store=MemoryStore(),
+            models={"m": EchoProvider()},
+            settings=settings,
+            owner=lambda request: None,
+        )
+        transport = InProcessTransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+            assert (await http.get("/metrics", headers=headers)).status_code == status
+        await app.aclose()
+
+
+async def test_two_applications_count_for_themselves() -> None:
+    one, two = (
+        ResponsesApp(store=MemoryStore(), models={"m": EchoProvider()}, settings=METERED)
+        for _ in range(2)
+    )
+    assert total(await asked(one, "a", "b"), "responses_mw_requests_total") == 2
+    assert total(await asked(two, "a"), "responses_mw_requests_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("metrics", "statuses"), [("key", (401, 200)), ("open", (200, 200)), ("off", (401, 404))]
+)
+def test_serve_has_them_behind_its_key_or_open(
+    tmp_path: Path, metrics: str, statuses: tuple[int, int]
+) -> None:
+    variables = {"RESPONSES_MW_MASTER_KEY": KEY, "RESPONSES_MW_METRICS": metrics}
+    models = config(tmp_path, echo=ECHO)
+    with serving("--config", models, folder=tmp_path, **variables) as server:
+        bearer = {"authorization": f"Bearer {KEY}"}
+        for root in (server.root, server.url):
+            answers = httpx.get(f"{root}/metrics"), httpx.get(f"{root}/metrics", headers=bearer)
+            assert tuple(answer.status_code for answer in answers) == statuses
+
+
+def test_workers_add_up_where_they_are_given_a_folder(tmp_path: Path) -> None:
+    models, counters = config(tmp_path, echo=ECHO), tmp_path / "counters"
+    counters.mkdir()
+    variables = {"PROMETHEUS_MULTIPROC_DIR": str(counters)}
+    options = ("--config", models, "--workers", "2")
+    with serving(*options, folder=tmp_path, **variables) as server:
+        for _ in range(20):  # each on a connection of its own: either worker may take it
+            body = {"model": "echo", "input": "hi"}
+            assert httpx.post(f"{server.url}/responses", json=body).status_code == 200
+        found = parsed(httpx.get(f"{server.url}/metrics").text)
+    assert total(found, "responses_mw_requests_total") == 20
+
+
+def test_without_the_extra_the_setting_is_one_clear_error() -> None:
+    program = """
+import sys
+sys.modules["prometheus_client"] = None
+sys.modules["opentelemetry"] = None
+from responses_mw.app import ResponsesApp
+from responses_mw.errors import ConfigurationError
+from responses_mw.settings import Settings
+from responses_mw.testing import EchoProvider
+ResponsesApp(store="memory://", models={"m": EchoProvider()})
+try:
+    ResponsesApp(store="memory://", models={"m": EchoProvider()}, settings=Settings(metrics=True))
+except ConfigurationError as error:
+    print(error.message)
+"""
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    assert "pip install 'responses-mw[metrics]'" in found.stdout
+
+
+# --- a load
+
+
+class Metered:
+    """Answers with as many tokens as it is told to; now and then it breaks."""
+
+    async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+        asked = json.loads(str(turn.metadata["asked"]))
+        yield TextDelta("x")
+        yield UsageReported(*asked["tokens"])
+        if asked["breaks"]:
+            raise UpstreamUnavailable("it broke")
+        yield Stopped()
+
+
+class Fields(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.turns.append(vars(record))
+
+
+@pytest.fixture
+def log() -> Iterator[Fields]:
+    handler, logger = Fields(), logging.getLogger("responses_mw.turns")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    yield handler
+    logger.propagate = True
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+
+
+async def test_ten_thousand_responses_have_the_same_totals_in_log_and_metrics(log: Fields) -> None:
+    prices = {"input_cost_per_token": 3e-6, "output_cost_per_token": 15e-6}
+    priced = Deployment(Metered(), prices=prices)
+    models = {"priced": priced, "unpriced": Metered()}
+    app = ResponsesApp(store=MemoryStore(), models=models, settings=METERED)
+    rng, sent = random.Random(7), Counter[str]()
+
+    async def of_one_user(service: Service, user: str) -> None:
+        for _ in range(50):
+            tokens = [rng.randrange(1, 5000), rng.randrange(1, 900)]
+            breaks = rng.random() < 0.05
+            body = {
+                "model": rng.choice(["priced", "unpriced"]),
+                "input": "hi",
+                "user": user,
+                "store": rng.random() < 0.2,
+                "metadata": {"asked": json.dumps({"tokens": tokens, "breaks": breaks})},
+            }
+            sent.update(requests=1, input=tokens[0], output=tokens[1], failed=breaks)
+            generation = await service.create(CreateRequest.of(body), owner="all")
+            try:
+                await generation.result()
+            except ResponsesError:
+                assert breaks
+
+    async with app.lifespan():
+        service = Service(await app.open())
+        await asyncio.gather(*(of_one_user(service, f"user {n}") for n in range(200)))
+        transport = InProcessTransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+            found = parsed((await http.get("/metrics")).text)
+
+    turns = log.turns
+    assert len(turns) == sent["requests"] == 10_000
+    assert len({turn["user"] for turn in turns}) == 200
+    for kind in ("input", "output"):
+        counted = total(found, "responses_mw_tokens_total", kind=kind)
+        assert counted == sum(turn[f"{kind}_tokens"] for turn in turns) == sent[kind]
+    failed = sum(turn["status"] == "failed" for turn in turns)
+    assert total(found, "responses_mw_requests_total", status="failed") == failed == sent["failed"]
+    for model in models:
+        of_model = [turn for turn in turns if turn["model"] == model]
+        assert total(found, "responses_mw_requests_total", model=model) == len(of_model)
+    known = [turn["cost"] for turn in turns if turn["cost"] is not None]
+    assert {turn["model"] for turn in turns if turn["cost"] is not None} == {"priced"}
+    cost = total(found, "responses_mw_cost_dollars_total")
+    assert cost == pytest.approx(sum(known), abs=1e-9)
+    assert cost > 0
