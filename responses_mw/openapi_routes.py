@@ -52,6 +52,7 @@ _RESUME: Mapping[str, JsonSchema] = {
 _TURN_HEADERS = {
     "x-request-id": "The request's own id.",
     "x-responses-mw-deployment": "Which deployment of the model answered.",
+    "x-responses-mw-fallback": "`from->to`, models or deployments, where another one answered.",
     "x-responses-mw-dropped": "Parameters for which the provider has no field, with commas.",
 }
 _ITS_ID = {"id": "$response.body#/id"}
