@@ -1,238 +1,26 @@
-"""The Responses API as Python calls: the same service as behind the routes, and no server.
+"""The public names of the calls without a server: functions for models by `provider/name`, and a
+router for models by names of one's own.
 
-Each call has a form that blocks and one, beginning with `a`, to be awaited. Both run on one event
-loop in a thread of its own: they work in any thread, inside any running loop, and what is generated
-outlives the loop that asked. What a request means is decided elsewhere.
+Who answers, and where the conversations are kept, stands here; what a call does, in `calling`.
 """
 
-import asyncio
-import copy
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, overload
+from typing import Any
 
-import orjson
-
-from responses_mw import config, http, router
-from responses_mw.app import SINGLE_TENANT, ResponsesApp
-from responses_mw.aside_schema import compact_request
-from responses_mw.asides import Asides
+from responses_mw import config, router
+from responses_mw.app import ResponsesApp
 from responses_mw.call_options import CallOptions
+from responses_mw.calling import Calls
 from responses_mw.direct import Upstreams
 from responses_mw.errors import ConfigurationError, InvalidRequest
-from responses_mw.generation import Generation
-from responses_mw.heard import AsyncEventStream, Ear, EventStream
-from responses_mw.included import check_include, shown
-from responses_mw.loop_thread import LoopThread
-from responses_mw.preparation import kept
-from responses_mw.records import Caller
-from responses_mw.routes import headers_of
 from responses_mw.runtime import Runtime
-from responses_mw.schema import CreateRequest
-from responses_mw.service import Service
 from responses_mw.settings import Settings
-from responses_mw.typed import Reply, Response, plain
 from stores.base import SessionStore
 
 DRAIN_S = 5.0
 """How long the end of the process waits for responses that are still generated."""
-
-
-class Calls(ABC):
-    """`responses` takes the parameters of the API as keywords and, besides them, `api_key`,
-    `api_base`, `extra_headers`, `extra_body`, `timeout` (seconds), `num_retries`, `drop_params`
-    (False: what a provider cannot express is an error) and `mock_response` (an answer as
-    `ScriptedProvider` takes it; nobody is asked).
-
-    Raised are the errors of `responses_mw.errors`, which have `status` and `code` as over HTTP.
-    """
-
-    def __init__(self) -> None:
-        self._thread = LoopThread(self._end, name="responses-mw calls")
-
-    # --- creating
-
-    @overload
-    def responses(self, *, stream: Literal[True], **asked: Any) -> EventStream: ...
-    @overload
-    def responses(self, *, stream: Literal[False] | None = None, **asked: Any) -> Response: ...
-    def responses(self, *, stream: bool | None = None, **asked: Any) -> Response | EventStream:
-        """With `stream=True` the events, as they come."""
-        made = self._thread.run(self._create({**asked, "stream": stream}))
-        return EventStream(made, self._thread) if isinstance(made, Ear) else made
-
-    @overload
-    async def aresponses(self, *, stream: Literal[True], **asked: Any) -> AsyncEventStream: ...
-    @overload
-    async def aresponses(
-        self, *, stream: Literal[False] | None = None, **asked: Any
-    ) -> Response: ...
-    async def aresponses(
-        self, *, stream: bool | None = None, **asked: Any
-    ) -> Response | AsyncEventStream:
-        made = await self._thread.arun(self._create({**asked, "stream": stream}))
-        return AsyncEventStream(made, self._thread) if isinstance(made, Ear) else made
-
-    def compact_responses(self, **asked: Any) -> Reply:
-        """`model`, and `input` or `previous_response_id`: what a conversation comes down to."""
-        return self._thread.run(self._compact(asked))
-
-    async def acompact_responses(self, **asked: Any) -> Reply:
-        return await self._thread.arun(self._compact(asked))
-
-    # --- what there is
-
-    @overload
-    def get_responses(
-        self, response_id: str, *, stream: Literal[True], starting_after: int | None = None
-    ) -> EventStream: ...
-    @overload
-    def get_responses(self, response_id: str, *, stream: Literal[False] = False) -> Response: ...
-    def get_responses(
-        self, response_id: str, *, stream: bool = False, starting_after: int | None = None
-    ) -> Response | EventStream:
-        """With `stream=True` its events again, those above `starting_after`, and those to come."""
-        found = self._thread.run(self._get(response_id, starting_after, stream=stream))
-        return EventStream(found, self._thread) if isinstance(found, Ear) else found
-
-    @overload
-    async def aget_responses(
-        self, response_id: str, *, stream: Literal[True], starting_after: int | None = None
-    ) -> AsyncEventStream: ...
-    @overload
-    async def aget_responses(
-        self, response_id: str, *, stream: Literal[False] = False
-    ) -> Response: ...
-    async def aget_responses(
-        self, response_id: str, *, stream: bool = False, starting_after: int | None = None
-    ) -> Response | AsyncEventStream:
-        found = await self._thread.arun(self._get(response_id, starting_after, stream=stream))
-        return AsyncEventStream(found, self._thread) if isinstance(found, Ear) else found
-
-    def delete_responses(self, response_id: str) -> Reply:
-        return self._thread.run(self._delete(response_id))
-
-    async def adelete_responses(self, response_id: str) -> Reply:
-        return await self._thread.arun(self._delete(response_id))
-
-    def cancel_responses(self, response_id: str) -> Response:
-        """For `background=True`; answers once it has stopped."""
-        return self._thread.run(self._cancel(response_id))
-
-    async def acancel_responses(self, response_id: str) -> Response:
-        return await self._thread.arun(self._cancel(response_id))
-
-    def list_input_items(
-        self,
-        response_id: str,
-        *,
-        limit: int = 20,
-        order: Literal["asc", "desc"] = "desc",
-        after: str | None = None,
-        include: Sequence[str] = (),
-    ) -> Reply:
-        """A page: `data`, `first_id`, `last_id`, `has_more`."""
-        return self._thread.run(self._input_items(response_id, limit, order, after, include))
-
-    async def alist_input_items(
-        self,
-        response_id: str,
-        *,
-        limit: int = 20,
-        order: Literal["asc", "desc"] = "desc",
-        after: str | None = None,
-        include: Sequence[str] = (),
-    ) -> Reply:
-        return await self._thread.arun(self._input_items(response_id, limit, order, after, include))
-
-    # --- ending
-
-    def close(self) -> None:
-        """Waits for the responses under way, as the end of the process does. The next call opens
-        again."""
-        self._thread.close()
-
-    async def aclose(self) -> None:
-        await asyncio.to_thread(self._thread.close)
-
-    # --- in the thread
-
-    @abstractmethod
-    async def _runtime(self) -> Runtime: ...
-
-    @abstractmethod
-    async def _router(
-        self, runtime: Runtime, model: str, options: CallOptions
-    ) -> router.Router: ...
-
-    @abstractmethod
-    async def _end(self) -> None: ...
-
-    async def _service(self) -> Service:
-        return Service(await kept(self._runtime()))
-
-    async def _create(self, asked: dict[str, Any]) -> Response | Ear:
-        options = CallOptions.taken_from(asked)
-        request = CreateRequest.parse(_json(asked))
-        service = Service(await self._asking(request.model, options))
-        generation = await service.create(request, owner=SINGLE_TENANT, caller=_caller(options))
-        if request.background:
-            return await _detached(generation, stream=request.stream)
-        if request.stream:
-            return await _begun(generation)
-        try:
-            return Response(await generation.result(), headers_of(generation))
-        except asyncio.CancelledError:
-            generation.leave()
-            raise
-
-    async def _compact(self, asked: dict[str, Any]) -> Reply:
-        options = CallOptions.taken_from(asked)
-        request = compact_request(_json(asked))
-        runtime = await self._asking(request.model, options)
-        return Reply(await Asides(runtime, _caller(options)).compact(request))
-
-    async def _asking(self, model: str, options: CallOptions) -> Runtime:
-        """The runtime as this call sees it: with its own router and settings, and the same work,
-        store and upkeep as everybody's."""
-        runtime = await kept(self._runtime())
-        view = copy.copy(runtime)
-        if options.mock is not None:
-            view.router = _scripted(model, options.mock)
-        elif model:  # else it is in a prompt
-            view.router = await self._router(runtime, model, options)
-        if options.drop_params is not None:
-            view.settings = replace(runtime.settings, strict=not options.drop_params)
-        return view
-
-    async def _get(self, id: str, after: int | None, *, stream: bool) -> Response | Ear:
-        service = await self._service()
-        if not stream:
-            return Response(await service.get(id, owner=SINGLE_TENANT))
-        number = http.cursor(None if after is None else str(after))
-        heard = await service.tell(id, owner=SINGLE_TENANT, after=number)
-        return Ear(heard, headers={})
-
-    async def _delete(self, id: str) -> Reply:
-        return Reply(await (await self._service()).delete(id, owner=SINGLE_TENANT))
-
-    async def _cancel(self, id: str) -> Response:
-        return Response(await (await self._service()).cancel(id, owner=SINGLE_TENANT))
-
-    async def _input_items(
-        self, id: str, limit: int, order: str, after: str | None, include: Sequence[str]
-    ) -> Reply:
-        service = await self._service()
-        page = await service.input_items(
-            id,
-            owner=SINGLE_TENANT,
-            limit=http.limit(str(limit)),
-            descending=http.descending(order),
-            after=after,
-        )
-        return Reply({**page, "data": shown(page["data"], check_include(include))})
 
 
 class Direct(Calls):
@@ -271,7 +59,8 @@ class Router(Calls):
     keys of its `router_settings`. Raises ConfigurationError.
 
     `store` is a SessionStore or its URL; else it is the one of the calls without a router.
-    `settings` wait `DRAIN_S` at the end unless they are given.
+    `settings` wait `DRAIN_S` at the end unless they are given. `hooks` and `callbacks` are those of
+    a ResponsesApp, called in the thread of these calls.
     """
 
     def __init__(
@@ -280,6 +69,8 @@ class Router(Calls):
         *,
         store: SessionStore | str | None = None,
         settings: Settings | None = None,
+        hooks: Sequence[Any] = (),
+        callbacks: Sequence[Any] = (),
         **routing: Any,
     ) -> None:
         super().__init__()
@@ -288,6 +79,7 @@ class Router(Calls):
             self._said["router_settings"] = routing
         self._where = store
         self._settings = settings
+        self._watching = {"hooks": hooks, "callbacks": callbacks}
         self._process = os.getpid()
         self._app = self._made()
 
@@ -297,7 +89,8 @@ class Router(Calls):
 
     def _made(self) -> ResponsesApp:
         loaded = config.load(self._said)
-        return _application(loaded, self._where or config.store_url(), self._settings)
+        store = self._where or config.store_url()
+        return _application(loaded, store, self._settings, **self._watching)
 
     async def _runtime(self) -> Runtime:
         if self._process != os.getpid():  # forked: threads and connections were left behind
@@ -319,7 +112,12 @@ class Router(Calls):
 
 
 def _application(
-    loaded: config.Config, store: SessionStore | str, settings: Settings | None = None
+    loaded: config.Config,
+    store: SessionStore | str,
+    settings: Settings | None = None,
+    *,
+    hooks: Sequence[Any] = (),
+    callbacks: Sequence[Any] = (),
 ) -> ResponsesApp:
     try:
         return ResponsesApp(
@@ -327,46 +125,11 @@ def _application(
             models=loaded.models,
             routing=loaded.routing,
             settings=settings or replace(loaded.settings, drain_s=DRAIN_S),
+            hooks=hooks,
+            callbacks=callbacks,
         )
     except (ValueError, ImportError) as error:
         raise ConfigurationError(f"the store cannot be used: {error}") from error
-
-
-def _scripted(model: str, answer: Any) -> router.Router:
-    from responses_mw.testing import ScriptedProvider  # only who mocks needs it
-
-    return router.Router({model: ScriptedProvider(answer)})
-
-
-def _caller(options: CallOptions) -> Caller:
-    return Caller(SINGLE_TENANT, timeout_s=options.timeout, retries=options.retries)
-
-
-def _json(asked: Mapping[str, Any]) -> bytes:
-    """As a client would send it; nothing that the caller may change is kept."""
-    try:
-        return orjson.dumps(asked, default=plain)
-    except TypeError as error:
-        raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from error
-
-
-async def _detached(generation: Generation, *, stream: bool) -> Response | Ear:
-    await generation.reserved()
-    headers = headers_of(generation)
-    if stream:
-        return Ear(generation.listen(), headers=headers)
-    return Response(generation.as_created, headers)
-
-
-async def _begun(generation: Generation) -> Ear:
-    """Raises what happened before the answer began."""
-    listener = generation.listen()
-    try:
-        await generation.accepted()
-    except asyncio.CancelledError:
-        generation.leave(listener)
-        raise
-    return Ear(listener, headers=headers_of(generation), leave=lambda: generation.leave(listener))
 
 
 default = Direct()

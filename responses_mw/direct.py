@@ -80,7 +80,7 @@ class _Lent(Router):
 
 def _key(model: str, options: CallOptions) -> bytes:
     """What the environment says is part of it: a key that is put right there must be tried."""
-    said = [model, options.place, options.headers, options.body, options.timeout]
+    said = [model, options.place, options.headers, options.body]
     try:
         written = orjson.dumps(said, default=plain, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
@@ -92,8 +92,6 @@ def _deployments(model: str, options: CallOptions) -> list[Deployment]:
     params: dict[str, Any] = {"model": model, **options.place}
     if options.headers:
         params["extra_headers"] = dict(options.headers)
-    if options.timeout is not None:
-        params["timeout"] = options.timeout
     try:
         found = load({"model_list": [{"model_name": model, "params": params}]}).models[model]
     except ConfigurationError as error:

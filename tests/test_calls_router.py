@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from called import CLAUDE, says, store
@@ -90,6 +91,17 @@ def test_a_router_takes_the_keys_of_router_settings() -> None:
     assert one.headers["x-responses-mw-fallback"] == "good->fast"
     with pytest.raises(responses_mw.ConfigurationError, match=r"router_settings\.falbacks"):
         responses_mw.Router(MODELS, falbacks=[])
+
+
+def test_a_routers_hooks_see_each_turn() -> None:
+    class Guard:
+        async def before_turn(self, turn: responses_mw.Turn, caller: Any) -> None:
+            raise responses_mw.InvalidRequest("Not here.", code="refused")
+
+    router = responses_mw.Router(MODELS, hooks=[Guard()])
+    with contextlib.closing(router), pytest.raises(responses_mw.InvalidRequest) as refused:
+        router.responses(model="good", input="Hi", mock_response="Never.")
+    assert refused.value.code == "refused"
 
 
 def test_a_store_that_is_none_is_said_at_once() -> None:
