@@ -10,8 +10,11 @@ from stores.base import History
 
 @dataclass(frozen=True, slots=True)
 class Asked:
+    """`before` is what the turn goes on from, `chain` what its usage is summed under."""
+
     caller: Caller
     chain: str
+    before: History | None
 
 
 def chain_of(request: CreateRequest, id: str, before: History | None) -> str:

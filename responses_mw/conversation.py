@@ -6,6 +6,7 @@ calls answered.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from responses_mw import native_refs
@@ -17,41 +18,109 @@ from stores.base import History, StoredTurn
 Unseal = Callable[[Sequence[Item]], Sequence[Span]]
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The first `turns` of a history, rebuilt once and for all: whatever follows, these are their
+    spans. `calls` are the ids of the calls in them, each of which is answered in them."""
+
+    turns: int = 0
+    spans: Sequence[Span] = ()
+    calls: frozenset[Any] = frozenset()
+
+
+NOTHING = Settled()
+
+
 def _plain(items: Sequence[Item]) -> Sequence[Span]:
     return [Span(items)]
 
 
-def rebuild(history: History | None, new: Sequence[Span], *, unseal: Unseal = _plain) -> list[Span]:
+def rebuild(
+    history: History | None,
+    new: Sequence[Span],
+    *,
+    unseal: Unseal = _plain,
+    settled: Settled = NOTHING,
+) -> list[Span]:
     """`new` is the request's own input; `unseal` opens what was sealed in earlier ones, and what
-    an answer compacted: the conversation begins with the latest that opens.
+    an answer compacted: the conversation begins with the latest that opens. `settled` is what
+    `settle` made of the history's beginning.
 
     Raises InvalidRequest for calls and outputs that do not meet.
     """
-    compacted, turns = _from_compaction([] if history is None else history.turns, unseal)
+    if history is None:
+        history = History("completed")
+    compacted, turns = _from_compaction(history.turns[settled.turns :], unseal)
+    before = compacted if compacted is not None else settled.spans
     new_items = [item for span in new for item in span.items]
-    stored_items = [item for span in compacted for item in span.items]
+    stored_items = [item for span in compacted or () for item in span.items]
     stored_items += [item for turn in turns for item in (*turn.input, *turn.output)]
     paired = [item for item in stored_items if "call_id" in item]
-    calls = {item["call_id"] for item in _calls(paired)}
-    answered = {item["call_id"] for item in _outputs(paired)}
+    earlier = settled.calls if compacted is None else frozenset()
+    calls = earlier.union(item["call_id"] for item in _calls(paired))
+    answered = earlier.union(item["call_id"] for item in _outputs(paired))
     answered |= _check_new(new_items, calls)
-    if history is not None and history.status == "completed":
+    if history.status == "completed" and history.turns:
         _check_pending(history.turns[-1].output, answered)
     spans = [span for turn in turns for span in _spans(turn, calls, answered, unseal)]
-    return [*compacted, *spans, *new]
+    return [*before, *spans, *new]
+
+
+def settle(turns: Sequence[StoredTurn], before: Settled = NOTHING) -> Settled:
+    """As many turns as nothing later can change. A turn waits while a call has no output yet, and
+    for ever behind what is cut off, sealed or compacted: those turns are rebuilt each time."""
+    spans: list[Span] = []
+    settled: set[Any] = set()
+    calls: set[Any] = set()
+    waiting: set[Any] = set()
+    count = before.turns
+    for n in range(before.turns, len(turns)):
+        turn = turns[n]
+        if not _only_messages(turn.input) or not _only_messages(turn.output):
+            items = [*turn.input, *turn.output]
+            if any(map(_may_change, items)) or not _paired(items, calls, waiting):
+                break
+        if not waiting:
+            for each in turns[count : n + 1]:
+                spans += _spans(each, calls, calls, _plain)
+            count = n + 1
+            settled |= calls
+            calls.clear()
+    if count == before.turns:
+        return before
+    return Settled(count, [*before.spans, *spans], before.calls.union(settled))
+
+
+def _may_change(item: Item) -> bool:
+    cut = item.get("status") == "incomplete"
+    return cut or "encrypted_content" in item or _is_compaction(item)
+
+
+def _paired(items: Sequence[Item], calls: set[Any], waiting: set[Any]) -> bool:
+    """Notes the calls, and those of them that wait for an output. False for an output without."""
+    for item in items:
+        if _is_call(item):
+            calls.add(item["call_id"])
+            waiting.add(item["call_id"])
+        elif _is_output(item):
+            if item["call_id"] not in calls:
+                return False
+            waiting.discard(item["call_id"])
+    return True
 
 
 def _from_compaction(
     turns: Sequence[StoredTurn], unseal: Unseal
-) -> tuple[Sequence[Span], Sequence[StoredTurn]]:
-    """What the latest compaction stands for, and the turns from its own on; its input is in it."""
+) -> tuple[Sequence[Span] | None, Sequence[StoredTurn]]:
+    """What the latest compaction stands for, and the turns from its own on; its input is in it.
+    None and all turns where nothing was compacted."""
     for n in range(len(turns) - 1, -1, -1):
         for item in turns[n].output:
             if item["type"] == "compaction":
                 spans = unseal([item])
                 if not any(_is_compaction(inner) for span in spans for inner in span.items):
                     return spans, [turns[n]._replace(input=[]), *turns[n + 1 :]]
-    return (), turns
+    return None, turns
 
 
 def said_in(history: History, hidden: Collection[str]) -> History:
@@ -69,9 +138,9 @@ def _without(turn: StoredTurn, hidden: Collection[str]) -> StoredTurn:
     return StoredTurn(kept_input, output, turn.native if whole else None)
 
 
-def _check_new(items: Sequence[Item], calls: set[Any]) -> set[Any]:
+def _check_new(items: Sequence[Item], calls: frozenset[Any]) -> frozenset[Any]:
     known = calls | {item["call_id"] for item in _calls(items)}
-    answered = {item["call_id"] for item in _outputs(items)}
+    answered = frozenset(item["call_id"] for item in _outputs(items))
     for item in _outputs(items):
         if item["call_id"] not in known:
             raise InvalidRequest(
@@ -82,7 +151,7 @@ def _check_new(items: Sequence[Item], calls: set[Any]) -> set[Any]:
     return answered
 
 
-def _check_pending(items: Sequence[Item], answered: set[Any]) -> None:
+def _check_pending(items: Sequence[Item], answered: Collection[Any]) -> None:
     for item in _calls(items):
         if item["call_id"] not in answered:
             raise InvalidRequest(
@@ -90,7 +159,9 @@ def _check_pending(items: Sequence[Item], answered: set[Any]) -> None:
             )
 
 
-def _spans(turn: StoredTurn, calls: set[Any], answered: set[Any], unseal: Unseal) -> Iterator[Span]:
+def _spans(
+    turn: StoredTurn, calls: Collection[Any], answered: Collection[Any], unseal: Unseal
+) -> Iterator[Span]:
     if _only_messages(turn.input):
         if turn.input:
             yield Span(turn.input)
@@ -118,7 +189,7 @@ def _only_messages(items: Sequence[Item]) -> bool:
     return True
 
 
-def _asked(items: Sequence[Item], calls: set[Any], unseal: Unseal) -> Sequence[Span]:
+def _asked(items: Sequence[Item], calls: Collection[Any], unseal: Unseal) -> Sequence[Span]:
     kept = [item for item in items if not _is_output(item) or item["call_id"] in calls]
     if any("encrypted_content" in item for item in kept):
         return unseal(kept)
@@ -132,7 +203,7 @@ def _unsealed(item: Item) -> Item:
     return {key: value for key, value in item.items() if key != "encrypted_content"}
 
 
-def _left_out(item: Item, answered: set[Any]) -> bool:
+def _left_out(item: Item, answered: Collection[Any]) -> bool:
     cut = item.get("status") == "incomplete" and item["type"] in ("reasoning", "function_call")
     return cut or (_is_call(item) and item["call_id"] not in answered)
 

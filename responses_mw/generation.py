@@ -59,6 +59,7 @@ class Record:
     id: str
     lease: Lease
     new: NewResponse | None = None
+    on_end: Callable[[Outcome], None] | None = None
 
 
 class Generation:
@@ -88,7 +89,8 @@ class Generation:
         self.deployment: str | None = None
         self._turn = turn
         self._assembler = assembler
-        self._created = assembler.response
+        self.as_created = assembler.response
+        """What a background response shows before anything happened to it."""
         self._router = router
         self._record = record
         self._settings = settings
@@ -122,11 +124,6 @@ class Generation:
     def response(self) -> dict[str, Any]:
         """As it stands now."""
         return self._assembler.response
-
-    @property
-    def as_created(self) -> dict[str, Any]:
-        """What a background response shows before anything happened to it."""
-        return self._created
 
     @property
     def history(self) -> History:
@@ -366,6 +363,8 @@ class Generation:
                 "The response was deleted or taken over by another worker while it was generated.",
                 code="response_lost",
             )
+        if record.on_end is not None:
+            record.on_end(outcome)
 
     def _outcome(self) -> Outcome:
         outcome, noted = outcome_of(self._assembler), self._noting.record

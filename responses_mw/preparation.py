@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Collection, Sequence
 from typing import Any, TypeVar
 
 from responses_mw import checks, prompts, references
+from responses_mw.chains import Chain
 from responses_mw.compaction import Compacting
-from responses_mw.conversation import rebuild, said_in
+from responses_mw.conversation import NOTHING, rebuild, said_in
 from responses_mw.errors import Conflict, InvalidRequest, NotFound
 from responses_mw.items import stored_items
 from responses_mw.router import Answers
@@ -54,7 +55,7 @@ class Preparation:
         """The chain that ends with a response. Raises InvalidRequest if it is missing or runs."""
         if id is None:
             return None
-        history = await kept(self._runtime.store.history(id, owner=self._owner))
+        history = await kept(self._runtime.chains.history(id, owner=self._owner))
         if history is None:
             raise previous_response_not_found(id)
         if history.status in RUNNING:
@@ -108,7 +109,9 @@ class Preparation:
 
     def turn(self, request: CreateRequest, history: History | None, items: list[Item]) -> Turn:
         """`items` are the request's own, as they are stored."""
-        spans = rebuild(history, self._sealer.spans(items), unseal=self._sealer.spans)
+        settled = history.settled if isinstance(history, Chain) else NOTHING
+        unseal = self._sealer.spans
+        spans = rebuild(history, unseal(items), unseal=unseal, settled=settled)
         turn = turn_from(request, spans, request.model)
         changes: dict[str, Any] = {}
         if request.background:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from responses_mw import retention
+from responses_mw.chains import Chains
 from responses_mw.generation import Generation, lease_until
 from responses_mw.hooks import Hooks
 from responses_mw.records import Flushes, Observers
@@ -52,6 +53,7 @@ class Runtime:
         self.ledger = Ledger(store, shown=settings.cost_in_usage)
         self.worker = secrets.token_hex(8)
         self.seal_key = b""
+        self.chains = Chains(store, max_bytes=settings.history_cache_bytes)
         self.generations: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._upkeep: set[asyncio.Task[None]] = set()
@@ -60,6 +62,7 @@ class Runtime:
         """`take_over` ends or goes on with a response whose worker is gone; its lease is ours."""
         await self.store.open()
         self.seal_key = self.settings.seal_key or await self.store.secret("seal")
+        await self.chains.open()
 
         async def reap() -> None:
             await self._renew()

@@ -93,7 +93,7 @@ class Service:
         created = time.time()
         caller = with_tags(caller or Caller(owner), request)
         body = response_body(request, id=id, created_at=int(created), model=request.model)
-        asked = Asked(caller, chain_of(request, id, remembered))
+        asked = Asked(caller, chain_of(request, id, remembered), remembered)
         record = self._record(request, body, items, asked, created) if request.store else None
         if record is not None and request.conversation_id is not None:
             record, remembered = await self._take_turn(request.conversation_id, record)
@@ -323,6 +323,7 @@ class Service:
     async def delete(self, id: str, *, owner: str) -> dict[str, Any]:
         if not _is_response(id) or not await kept(self._store.delete(id, owner=owner)):
             raise _not_found(id)
+        self._runtime.chains.forget(id, owner=owner)
         running = self._runtime.generations.get(id)
         if running is not None:
             running.cancel()
@@ -370,7 +371,9 @@ class Service:
             api_key=asked.caller.key,
             tags=asked.caller.tags,
         )
-        return Record(self._store, asked.caller.owner, new.id, lease, new)
+        owner = asked.caller.owner
+        on_end = self._runtime.chains.keeper(asked.before, new, owner=owner)
+        return Record(self._store, owner, new.id, lease, new, on_end)
 
 
 def _is_response(id: str) -> bool:

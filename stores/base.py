@@ -149,6 +149,14 @@ class History:
     chain: str | None = None
 
 
+class Standing(NamedTuple):
+    """Whether a history that was read earlier still holds: `status` None means that the response is
+    gone, and `epoch` is another one after each purge. `epoch` None: the store cannot say."""
+
+    status: Status | None
+    epoch: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class StoredConversation:
     """`hidden` are the ids of items that were deleted from the conversation, and from it alone."""
@@ -250,6 +258,12 @@ class SessionStore(Accounts, ABC):
 
         Deleted ancestors are in it: deleting takes away an id, not what descendants were built on.
         Purged ones have empty input and output."""
+
+    async def probe(self, id: str, *, owner: str) -> Standing:
+        """What must be unchanged for a kept history of the response to be used again. Far cheaper
+        than `history`, or not worth overriding."""
+        found = await self.get(id, owner=owner)
+        return Standing(None if found is None else found.status, None)
 
     @abstractmethod
     async def get(self, id: str, *, owner: str) -> StoredResponse | None: ...

@@ -178,6 +178,14 @@ def each_alone(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
             job.error = error
 
 
+def empty_wal(db: sqlite3.Connection) -> None:
+    """Moves everything into the file and empties the log of what was there before.
+
+    Best effort: another process that reads right now keeps the log for later.
+    """
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
 def store_error(error: sqlite3.Error) -> StoreError:
     """SQLite's messages name tables and files, never values."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

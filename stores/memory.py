@@ -19,6 +19,7 @@ from stores.base import (
     Lease,
     NewResponse,
     Outcome,
+    Standing,
     StoredConversation,
     StoredResponse,
     StoreError,
@@ -38,6 +39,7 @@ class MemoryStore(MemoryAccounts):
         self._handles: dict[str, Handle] = {}
         self._conversations: dict[str, Conversation] = {}
         self._secrets: dict[str, bytes] = {}
+        self._purges = 0
         super().__init__()
 
     async def open(self) -> None:
@@ -177,6 +179,10 @@ class MemoryStore(MemoryAccounts):
             return History("completed", turns[::-1], deployment=found.deployment)
         return History(handle.status, turns[::-1], handle.deployment, handle.asked[0])
 
+    async def probe(self, id: str, *, owner: str) -> Standing:
+        handle = self._owned(id, owner)
+        return Standing(None if handle is None else handle.status, b"%d" % self._purges)
+
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         handle = self._owned(id, owner)
         return None if handle is None else stored(id, handle)
@@ -262,6 +268,7 @@ class MemoryStore(MemoryAccounts):
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
         if id is not None and user is not None:
             raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
+        self._purges += 1
         self._forget(owner, id=id, user=user)
         if id is None and user is None:
             return self._purge_owner(owner)

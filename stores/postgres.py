@@ -27,6 +27,7 @@ from stores.base import (
     Lease,
     NewResponse,
     Outcome,
+    Standing,
     StoredResponse,
     StoreError,
 )
@@ -184,6 +185,12 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
         turns = decode_turns(b"[%b]" % b",".join(parts), count=len(rows))
         last = rows[-1]
         return History(last["status"], turns, last["deployment"], last["chain"])
+
+    async def probe(self, id: str, *, owner: str) -> Standing:
+        if not possible(id, owner):
+            id = owner = ""
+        (row,) = await self._fetch(sql.STANDING, id, owner)
+        return Standing(row["status"], row["epoch"] or b"")
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         rows = await self._fetch_owned(sql.GET, id, owner)

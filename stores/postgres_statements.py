@@ -139,6 +139,11 @@ SELECT {STORED}, t.output, t.cuts FROM rmw_response JOIN rmw_turn t USING (branc
 WHERE {OWNED}
 """
 
+STANDING = f"""
+SELECT (SELECT status FROM rmw_response WHERE {OWNED}),
+    (SELECT value FROM rmw_meta WHERE key = 'epoch') AS epoch
+"""
+
 INPUT = f"SELECT t.input FROM rmw_response JOIN rmw_turn t USING (branch, depth) WHERE {OWNED}"
 
 # LATERAL with OFFSET 0 looks branches and turns up one by one: as plain joins the planner reads

@@ -25,6 +25,7 @@ from stores.base import (
     Lease,
     NewResponse,
     Outcome,
+    Standing,
     StoreBusy,
     StoredResponse,
     StoreError,
@@ -36,11 +37,13 @@ from stores.connection_thread import (
     T,
     commit_together,
     each_alone,
+    empty_wal,
     store_error,
 )
 from stores.migrate import VERSION_TABLE, is_current, upgrade
 from stores.sqlite_accounts import SQLiteAccounts, counted
 from stores.sqlite_conversations import SQLiteConversations
+from stores.sqlite_glance import STANDING, Glance
 
 BATCH = 64
 OLDEST = (3, 35)  # RETURNING
@@ -51,6 +54,7 @@ OPENING_SECONDS = 60.0
 class _Threads:
     writer: ConnectionThread
     reader: ConnectionThread
+    glance: Glance
 
 
 class SQLiteStore(SQLiteAccounts, SQLiteConversations):
@@ -106,7 +110,8 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
             for thread in started:
                 thread.stop()
             raise
-        return _Threads(*started)
+        writer, reader = started
+        return _Threads(writer, reader, Glance(self.path))
 
     async def aclose(self) -> None:
         threads, self._threads = self._threads, None
@@ -267,6 +272,14 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
         joined = b"[" + b",".join([turns for *_, turns in reversed(lines)]) + b"]"
         return History(status, decode_turns(joined, count=depth + 1), deployment, chain)
 
+    async def probe(self, id: str, *, owner: str) -> Standing:
+        asked = (key(id), key(owner))
+        standing = self._opened.glance.standing(*asked)
+        if standing is None:
+            ((status, epoch),) = await self._read(STANDING, *asked)
+            standing = Standing(status, epoch or b"")
+        return standing
+
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         rows = await self._read(operations.OWNED_RESPONSE, key(id), key(owner))
         return _stored(rows[0]) if rows else None
@@ -291,7 +304,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
             operation = partial(operations.purge_owner, owner=key(owner))
         blanked = await self._write(operation)
         if blanked:
-            await self._opened.reader.run(_empty_wal)
+            await self._opened.reader.run(empty_wal)
         return blanked
 
     # --- keys
@@ -320,6 +333,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
 
 
 async def _end(threads: _Threads) -> None:
+    threads.glance.close()
     both = (threads.reader, threads.writer)
     for thread in both:
         thread.stop()
@@ -336,14 +350,6 @@ def _version(db: sqlite3.Connection) -> str | None:
         return None
     row = db.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
     return None if row is None else str(row[0])
-
-
-def _empty_wal(db: sqlite3.Connection) -> None:
-    """Moves everything into the file and empties the log of what was there before.
-
-    Best effort: another process that reads right now keeps the log for later.
-    """
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _wait_for(lock: Callable[[], None], name: str) -> None:

@@ -1,12 +1,14 @@
 """What a provider is shown of a chain: everything that was said, and nothing that was cut off."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from responses_mw.conversation import rebuild
+from responses_mw.conversation import Settled, rebuild, settle
 from responses_mw.deltas import NativeTurn
 from responses_mw.errors import InvalidRequest
+from responses_mw.native_refs import pack
 from responses_mw.turn import Span
 from stores.base import History, NativeState, Status, StoredTurn
 
@@ -114,3 +116,53 @@ def test_a_whole_turn_keeps_its_native_form() -> None:
     kept = NativeState("scope", {"packed": [{"type": "text", "text": {"$": 0}}]})
     spans = rebuild(history(StoredTurn([], output, kept)), [Span([answer("a")])])
     assert spans[0].native == NativeTurn("scope", state)
+
+
+NATIVE = NativeState("s", pack({"n": 1}, []))
+TURNS = {
+    "words": StoredTurn([said("user", "q")], [said("assistant", "a")]),
+    "nothing": StoredTurn([], []),
+    "native": StoredTurn(
+        [said("user", "q")], [said("assistant", "a")], NATIVE
+    ),
+    "call": StoredTurn([said("user", "q")], [thought(), call("c")]),
+    "calls": StoredTurn([said("user", "q")], [call("c"), call("d")]),
+    "output": StoredTurn([answer("c")], [said("assistant", "a")]),
+    "output and call": StoredTurn([answer("c")], [call("c")]),
+    "both": StoredTurn([call("e"), answer("e")], [said("assistant", "a")]),
+    "cut": StoredTurn([said("user", "q")], [thought("incomplete"), said("assistant", "a")]),
+    "compacted": StoredTurn([said("user", "q")], [{"type": "compaction"}]),
+}
+
+
+@pytest.mark.parametrize("first", TURNS)
+@pytest.mark.parametrize("second", TURNS)
+def test_a_history_is_rebuilt_the_same_whatever_of_it_is_settled(first: str, second: str) -> None:
+    for third in TURNS.values():
+        turns = [TURNS[first], TURNS[second], third]
+        settled = settle(turns)
+        assert settle(turns, settle(turns[:2], settle(turns[:1]))) == settled
+        for new in ([], [answer("c"), answer("d")], [said("user", "q")]):
+            of_all = rebuilt(History("completed", turns), new, Settled())
+            assert rebuilt(History("completed", turns), new, settled) == of_all
+
+
+def rebuilt(history: History, new: list[Item], settled: Settled) -> list[Item] | str:
+    try:
+        return items(rebuild(history, [Span(new)], unseal=opened, settled=settled))
+    except InvalidRequest as refused:
+        return refused.message
+
+
+def opened(sealed: Sequence[Item]) -> list[Span]:
+    return [Span([said("user", "in short")])]
+
+
+def test_a_call_is_settled_with_its_output() -> None:
+    turns = [TURNS[name] for name in ("words", "calls", "output", "words")]
+    assert settle(turns).turns == 1
+    assert settle([*turns, StoredTurn([answer("d")], [])]).turns == 5
+
+
+def test_what_was_cut_off_is_never_settled() -> None:
+    assert settle([TURNS[name] for name in ("words", "cut", "words")]).turns == 1

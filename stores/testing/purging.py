@@ -1,5 +1,7 @@
 """Purging: content is blanked wherever it is read, and the chains built on it stay whole."""
 
+import pytest
+
 from stores.base import NativeState, Outcome, SessionStore
 from stores.testing.hooks import StoreHooks
 from stores.testing.turns import (
@@ -65,6 +67,41 @@ class PurgingTests(StoreHooks):
         assert len(kept) == 5
         assert b"<n0" not in b"".join(kept)
         assert b"<fork" not in b"".join(kept)
+
+    async def test_probing_tells_whether_a_kept_history_still_holds(
+        self, store: SessionStore
+    ) -> None:
+        await say(store, "a")
+        await store.reserve(new("b", "a"), owner=OWNER)
+        assert (await store.probe("b", owner=OWNER)).status == "in_progress"
+        await store.finish("b", outcome("b"), owner=OWNER, lease=LEASE)
+        before = await store.probe("b", owner=OWNER)
+        assert before.status == "completed"
+        assert (await store.probe("a", owner=OWNER)) == before
+
+        await store.delete("a", owner=OWNER)
+        assert (await store.probe("a", owner=OWNER)).status is None
+        assert (await store.probe("b", owner=STRANGER)).status is None
+        assert (await store.probe("never", owner=OWNER)).status is None
+        assert await store.probe("b", owner=OWNER) == before
+
+    async def test_probing_tells_of_every_purge(self, store: SessionStore) -> None:
+        ids = await say_chain(store, "n", 3)
+        await say(store, "theirs", owner=STRANGER, end_user="ann")
+        first = await store.probe(ids[2], owner=OWNER)
+        if first.epoch is None:
+            pytest.skip("the store does not say when something was purged")
+        epochs = [first.epoch]
+        for purged in (
+            store.purge(OWNER, id=ids[0]),
+            store.purge(STRANGER, user="ann"),
+            store.purge(OWNER),
+        ):
+            assert await purged
+            epoch = (await store.probe(ids[2], owner=OWNER)).epoch
+            assert epoch is not None
+            epochs.append(epoch)
+        assert len(set(epochs)) == len(epochs)
 
     async def test_purging_twice_finds_nothing_the_second_time(self, store: SessionStore) -> None:
         await say(store, "a", end_user="ann")
