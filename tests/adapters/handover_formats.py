@@ -13,10 +13,11 @@ from typing import Any
 
 import orjson
 from bedrock_stream import delta, end, start, stop, stream
+from chat_turns import STREAM_BODY, WHOLE_BODY
 from test_anthropic_types import BETA_TYPES, PLAIN_TYPES, typed
 from test_anthropic_types import described as anthropic_described
 from test_bedrock_types import described as bedrock_described
-from test_chat_encode import STREAM_BODY, WHOLE_BODY, exhaust
+from test_chat_types import exhaust
 from test_gemini_types import OfficialClient, normalised
 from test_responses_types import described as responses_described
 from upstream import Exchange
