@@ -29,6 +29,8 @@ class Asked:
     refused_content_moves_on: bool = False
     counted: bool = False
     """Whether somebody wants to know `usage`."""
+    on_probation: bool = False
+    """It had failed too often, and this turn tries whether it is well again."""
     begun: bool = False
     usage: UsageReported | None = None
 

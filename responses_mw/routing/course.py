@@ -5,6 +5,7 @@ better; then the models that may take its place; those that cool down when nobod
 """
 
 import logging
+from collections.abc import Sequence
 
 from responses_mw.counting import estimate
 from responses_mw.errors import (
@@ -31,14 +32,18 @@ from responses_mw.turn import Turn
 
 logger = logging.getLogger("responses_mw")
 
+LONGEST_BACKOFF_S = 8.0
+MOST_RETRIES = 10
+"""Whatever a caller asks for."""
+
 
 class Course:
     """Of one turn. `next` until somebody answers; `failed` after each that did not."""
 
     __slots__ = (
         "_asked_at", "_ends", "_errors", "_first", "_forced", "_found", "_keys", "_known", "_last",
-        "_limited", "_models", "_opened", "_preferred", "_put_off", "_queue", "_record", "_routing",
-        "_tries", "_turn", "_visited",
+        "_limited", "_models", "_opened", "_passed_over", "_preferred", "_put_off", "_queue",
+        "_record", "_routing", "_tries", "_turn", "_visited",
     )  # fmt: skip
 
     def __init__(self, known: Known, turn: Turn, record: TurnRecord) -> None:
@@ -61,7 +66,9 @@ class Course:
         self._put_off: list[tuple[Found, Standing]] = []
         self._tries: dict[Standing, int] = {}
         self._last: dict[Standing, ResponsesError] = {}
-        """Of this model's, how each failed."""
+        """How each of those asked failed."""
+        self._passed_over: dict[Standing, UpstreamRefused] = {}
+        """Why these were not asked at all."""
         self._errors: list[ResponsesError] = []
         self._preferred: list[Standing] = []
         self._keys: list[str] = []
@@ -86,11 +93,7 @@ class Course:
         now = known.clock.now()
         self._keys = known.affinities.keys(self._turn, self._record)
         recalled = known.affinities.recall(self._keys, now) if self._keys else None
-        if known.shared is not None:
-            told = await known.shared.read(
-                standings, self._keys, minute=minute_of(known.clock.wall()), now=now
-            )
-            recalled = told or recalled
+        recalled = await self._told_by_others(self._keys) or recalled
         if len(standings) == 1:
             return list(standings)
         self._preferred = known.affinities.preferred(
@@ -100,6 +103,14 @@ class Course:
         if not self._preferred:
             return ordered
         return sorted(ordered, key=lambda standing: standing not in self._preferred)
+
+    async def _told_by_others(self, keys: Sequence[str] = ()) -> str | None:
+        """Who answered the first of `keys` that another worker knows."""
+        shared, clock = self._known.shared, self._known.clock
+        if shared is None:
+            return None
+        minute = minute_of(clock.wall())
+        return await shared.read(self._found.standings, keys, minute=minute, now=clock.now())
 
     def _ordered(self) -> list[Standing]:
         standings, known = self._found.standings, self._known
@@ -143,8 +154,7 @@ class Course:
         return True
 
     def _is_spent(self, standing: Standing, wall: float) -> bool:
-        self._errors.append(spent(standing, wall))
-        self._last[standing] = self._errors[-1]
+        self._passed_over[standing] = spent(standing, wall)
         return False
 
     def _is_too_long_for(self, standing: Standing) -> bool:
@@ -154,7 +164,7 @@ class Course:
         tokens = estimate(self._turn)
         if tokens <= limit:
             return False
-        error = UpstreamRefused(
+        self._passed_over[standing] = UpstreamRefused(
             f"The input has about {tokens} tokens; {standing.id} takes {limit}.",
             status=400,
             type="invalid_request_error",
@@ -163,8 +173,6 @@ class Course:
             provider=standing.id,
             retryable=False,
         )
-        self._errors.append(error)
-        self._last[standing] = error
         return True
 
     def _ask(self, standing: Standing) -> Asked:
@@ -185,6 +193,7 @@ class Course:
             idle_s=idle if streamed else None,
             refused_content_moves_on=bool(routing.content_policy_fallbacks),
             counted=self._limited,
+            on_probation=standing.cooldown.until is not None,
         )
 
     def _own_turn(self, standing: Standing) -> Turn:
@@ -203,12 +212,13 @@ class Course:
             return True
         if again and await self._wait_for_another_try():
             return True
-        return self._go_to_next_model() or (again and self._take_put_off())
+        return await self._go_to_next_model() or (again and self._take_put_off())
 
     def _of_this_model(self) -> ResponsesError:
-        errors = [self._last[each] for each in self._found.standings if each in self._last]
-        if errors:
-            return most_telling(errors)
+        for known in (self._last, self._passed_over):
+            errors = [known[each] for each in self._found.standings if each in known]
+            if errors:
+                return most_telling(errors)
         return UpstreamUnavailable(f"every deployment of {self._found.model} cools down")
 
     def _is_new(self, model: str) -> bool:
@@ -221,12 +231,13 @@ class Course:
         self._queue, self._forced = [standing], True
         return True
 
-    def _go_to_next_model(self) -> bool:
+    async def _go_to_next_model(self) -> bool:
         while self._models and len(self._visited) <= self._routing.max_fallbacks:
             model = self._models.pop(0)
             if self._is_new(model):
                 self._found = self._known.directory.get(model)
                 self._visited.add(self._found.model)
+                await self._told_by_others()
                 self._queue, self._forced = self._ordered(), False
                 return True
         self._models.clear()
@@ -238,13 +249,14 @@ class Course:
         tried = [standing for standing in standings if standing in self._tries]
         count = sum(self._tries[standing] for standing in tried)
         at_most = max(len(standings), 1 + max(map(self._retries, standings)))
-        backoff = self._routing.backoff_s * 2 ** (count - len(tried))
+        backoff = min(self._routing.backoff_s * 2 ** (count - len(tried)), LONGEST_BACKOFF_S)
         backoff *= 0.5 + self._known.rng.random() / 2
         least = max(backoff, self._routing.least_wait_s)
         waits = [
             (max(least, _asked_for(self._last[standing])), n)
             for n, standing in enumerate(tried)
             if is_worth_again(self._last[standing])
+            and standing not in self._passed_over
             and self._tries[standing] <= self._retries(standing)
         ]
         if count >= at_most or not waits:
@@ -259,7 +271,7 @@ class Course:
     def _retries(self, standing: Standing) -> int:
         wanted = self._record.caller.retries
         if wanted is not None:
-            return wanted
+            return min(wanted, MOST_RETRIES)
         own = standing.deployment.max_retries
         return self._routing.retries if own is None else own
 
@@ -267,8 +279,9 @@ class Course:
         return self._ends is not None and self._known.clock.now() + in_s >= self._ends
 
     def _given_up(self) -> ResponsesError:
-        if self._errors:
-            return most_telling(self._errors)
+        errors = self._errors or list(self._passed_over.values())
+        if errors:
+            return most_telling(errors)
         seconds = self._known.clock.now() - self._asked_at
         return UpstreamTimeout(f"nobody answered for {self._turn.model} within {seconds:.3g} s")
 
@@ -296,6 +309,8 @@ class Course:
         if not is_worth_another(error):
             self._queue = []
             self._put_off = [each for each in self._put_off if each[0] is not self._found]
+        if self._is_over() and self._record.caller.timeout_s is not None:
+            return  # whoever gives a deployment no time learns nothing of it
         cools_s = standing.cooldown.failed(known.clock.now(), error)
         if cools_s is None:
             return
@@ -307,7 +322,7 @@ class Course:
 
     async def ended(self, asked: Asked) -> None:
         known, standing = self._known, asked.standing
-        if standing.cooldown.succeeded():
+        if asked.on_probation and standing.cooldown.succeeded():
             logger.info("%s is well again", standing.id)
             if known.shared is not None:
                 await known.shared.recovered(standing.id)
@@ -321,18 +336,19 @@ class Course:
     def left(self, asked: Asked) -> None:
         """Whatever happened: nobody is there any more."""
         asked.standing.busy -= 1
-        asked.standing.cooldown.leave()
+        if asked.on_probation:
+            asked.standing.cooldown.leave()
 
     def _note_fallback(self, asked: Asked) -> None:
         """Says so where somebody else answers than was asked for."""
-        notes: list[str] = []
         if self._found.model != self._first.model:
-            notes.append(f"{self._first.model}->{self._found.model}")
+            note = f"{self._first.model}->{self._found.model}"
         elif self._preferred and asked.standing not in self._preferred:
-            notes.append(f"{self._preferred[0].id}->{asked.standing.id}")
-        if notes:
-            self._record.fallback = notes[0]
-            logger.info("%s: answered elsewhere, %s", self._record.id, notes[0])
+            note = f"{self._preferred[0].id}->{asked.standing.id}"
+        else:
+            return
+        self._record.fallback = note
+        logger.info("%s: answered elsewhere, %s", self._record.id, note)
 
     def _attempt(self, asked: Asked, error: ResponsesError | None = None) -> Attempt:
         """Of one that answered, the time until it began to."""

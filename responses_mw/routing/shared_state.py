@@ -56,6 +56,7 @@ class SharedState:
         for n, standing in enumerate(standings):
             until = found[n]
             standing.cooldown.hear(None if until is None else float(until) - behind)
+            standing.roll(minute)
             requests, tokens = found[len(standings) + 2 * n : len(standings) + 2 * n + 2]
             standing.requests, standing.tokens = int(requests or 0), int(tokens or 0)
         remembered = found[3 * len(standings) :]

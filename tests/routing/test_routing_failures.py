@@ -293,3 +293,36 @@ async def test_all_gone_is_told_as_unavailable() -> None:
     async with router({"m": [at(nobody()), at(nobody())]}) as made:
         with pytest.raises(UpstreamUnavailable):
             await ask(made)
+
+
+async def test_a_stream_that_began_before_a_cooldown_does_not_end_it() -> None:
+    time = Time()
+    async with upstreams(saying("a"), saying("b")) as (a, b):
+        models = {"m": [at(a, "a", order=1), at(b, "b")]}
+        async with router(models, time=time, allowed_fails=0, cooldown_s=30) as made:
+            batches = made.batches(turn(), record())
+            await anext(batches)
+            a._answers = [status(500)]
+            await ask(made)
+            async for _ in batches:
+                pass
+            assert made.health["a"] == "cooling"
+
+
+async def test_a_caller_without_patience_cools_nothing_down() -> None:
+    async with upstreams(stall, saying("b")) as (a, b):
+        models = {"m": [at(a, "a", order=1), at(b, "b")]}
+        async with router(models, allowed_fails=0) as made:
+            with pytest.raises(UpstreamTimeout):
+                await ask(made, noted=record(caller=Caller("eve", timeout_s=0.05)))
+            assert made.health["a"] == "healthy"
+
+
+async def test_a_caller_cannot_have_an_upstream_asked_without_end() -> None:
+    async with (
+        upstreams(status(500)) as (bad,),
+        router({"m": [at(bad)]}, time=Time(), cooldowns=False) as made,
+    ):
+        with pytest.raises(UpstreamRefused):
+            await ask(made, noted=record(caller=Caller("eve", retries=1000)))
+    assert len(bad.exchanges) == 11

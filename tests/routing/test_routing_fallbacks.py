@@ -136,3 +136,13 @@ async def test_the_answer_says_in_a_header_who_it_was_meant_for() -> None:
 def test_what_leads_nowhere_is_refused_at_the_start(rules: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="leads to 'x'"):
         Router({"m": Filtering()}, Routing(**rules))
+
+
+async def test_a_deployment_that_is_too_small_hides_no_others_failure() -> None:
+    time = Time()
+    async with upstreams(saying("small"), status(503)) as (small, large):
+        models = {"m": [at(small, max_input_tokens=1), at(large, "large")]}
+        async with router(models, time=time, check_input_length=True, retries=2) as made:
+            with pytest.raises(UpstreamRefused) as refused:
+                await ask(made)
+    assert (refused.value.status, len(large.exchanges), small.exchanges) == (503, 3, [])
