@@ -118,7 +118,8 @@ def vertex_ai(name: str, params: Table) -> Served:
     adapter: Adapter = Gemini(name="vertex_ai", surface=VERTEX_AI)
     version = "v1beta1"
     if name.startswith("claude"):
-        adapter, version = VertexClaude(messages=AnthropicMessages(name="vertex_ai")), "v1"
+        claude = AnthropicMessages(name="vertex_ai", server_tools=frozenset({"web_search"}))
+        adapter, version = VertexClaude(messages=claude), "v1"
     url = base_url(
         project or google_project(credentials),
         location or "global",

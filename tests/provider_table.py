@@ -43,6 +43,12 @@ CALL: Item = {"type": "function_call", "call_id": "call_1", "name": "look", "arg
 IMAGE = {"type": "input_image", "image_url": PNG}
 ANSWER: Item = {"type": "function_call_output", "call_id": "call_1", "output": [IMAGE]}
 ANSWER: Item = {"type": "function_call_output", "call_id": "call_1", "output": [IMAGE]}
+MCP = {
+    "type": "mcp",
+    "server_label": "s",
+    "server_url": "https://x.org",
+    "require_approval": "never",
+}
 CLAUDE, GEMINI = "claude-sonnet-4-5", "gemini-3-pro-preview"
 
 
@@ -73,7 +79,7 @@ PROBES: Mapping[str, dict[str, Any]] = {
     "web search": tools({"type": "web_search"}),
     "code interpreter": tools({"type": "code_interpreter", "container": {"type": "auto"}}),
     "file search": tools({"type": "file_search", "vector_store_ids": ["vs_1"]}),
-    "hosted MCP": tools({"type": "mcp", "server_label": "s", "server_url": "https://x.org"}),
+    "hosted MCP": tools(MCP),
     "image generation": tools({"type": "image_generation"}),
     "JSON mode": {"text_format": {"type": "json_object"}},
     "JSON Schema": {"text_format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
@@ -169,7 +175,8 @@ def rows() -> Iterator[Row]:
     yield Row("bedrock", BedrockConverse(), "bedrock:others", nova, ": Nova, for one")
     yield Row("bedrock/invoke", BedrockInvoke(), "bedrock_invoke_anthropic", at_bedrock)
     yield Row("vertex_ai", Gemini(surface=VERTEX_AI), "vertex_ai", GEMINI)
-    on_vertex = VertexClaude(messages=AnthropicMessages())
+    searching = AnthropicMessages(server_tools=frozenset({"web_search"}))
+    on_vertex = VertexClaude(messages=searching)
     yield Row("vertex_ai", on_vertex, "vertex_ai:claude", CLAUDE, ": Claude")
     for name, upstream in UPSTREAMS.items():
         adapter = upstream.adapter()
@@ -199,6 +206,8 @@ def fate(row: Row, name: str) -> str:
         return "emulated" if _words(request.body) - _words(plain) - _words(probe) else "left out"
     if name in HOSTED and isinstance(row.adapter, OpenAIResponses):
         return "passed through"
+    if name in HOSTED:
+        return "mapped"
     return "emulated" if _is_emulated(request.body, plain, probe) else "mapped"
 
 

@@ -18,7 +18,10 @@ from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
 from responses_mw.turn import Turn
 
-_COUNTED = {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"}
+_COUNTED = {
+    "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config",
+    "mcp_servers",
+}  # fmt: skip
 """What counting takes of a request's fields; it refuses the others."""
 
 
@@ -28,7 +31,8 @@ class AnthropicMessages:
 
     `api_version`: from 2026-10-21 on the API takes no sampling parameters at all. `max_tokens` is
     asked for when the client sets no limit (None: the model's default). `cache` is how long prompts
-    stay in the API's cache (None: no caching). `rules` replace what the model's name says.
+    stay in the API's cache (None: no caching). `server_tools` are those that the platform runs
+    (None: all of web_search, code_execution and mcp). `rules` replace what the model's name says.
     """
 
     name: str = "anthropic"
@@ -37,6 +41,7 @@ class AnthropicMessages:
     max_tokens: int | None = None
     cache: Literal["5m", "1h"] | None = "5m"
     betas: Sequence[str] = ()
+    server_tools: frozenset[str] | None = None
     rules: ModelRules | None = None
 
     def scope(self, turn: Turn) -> str:
@@ -48,6 +53,7 @@ class AnthropicMessages:
             max_tokens=self.max_tokens,
             cache=self.cache,
             betas=self.betas,
+            server_tools=self.server_tools,
         )
         return encode(turn, self._rules(turn), options)
 

@@ -16,6 +16,7 @@ from responses_mw.adapters.anthropic_answers import (
 )
 from responses_mw.adapters.anthropic_content import Conversation, conversation
 from responses_mw.adapters.anthropic_models import ModelRules, scope_of
+from responses_mw.adapters.anthropic_tools import NAMES, server_tool
 from responses_mw.adapters.base import UpstreamRequest
 from responses_mw.adapters.pieces import Block
 from responses_mw.errors import UnsupportedByProvider
@@ -36,6 +37,7 @@ class EncodeOptions:
     max_tokens: int | None
     cache: Literal["5m", "1h"] | None
     betas: Sequence[str]
+    server_tools: frozenset[str] | None = None
 
 
 def encode(turn: Turn, rules: ModelRules, options: EncodeOptions) -> UpstreamRequest:
@@ -49,6 +51,7 @@ class _Request:
         self.options = options
         self.dropped: list[str] = []
         self.betas = dict.fromkeys(options.betas)
+        self.servers: list[Block] = []
 
     def build(self) -> UpstreamRequest:
         turn = self.turn
@@ -69,6 +72,7 @@ class _Request:
             "system": [*talk.system, *_instruction(answer)],
             "messages": talk.messages,
             "tools": tools,
+            "mcp_servers": self.servers,
             "tool_choice": choice,
             "thinking": thinking,
             "output_config": _output_config(answer, effort),
@@ -127,11 +131,7 @@ class _Request:
 
     def _tool(self, tool: Mapping[str, Any], place: str) -> Block:
         if tool["type"] != "function":
-            raise UnsupportedByProvider(
-                f"a tool of type {tool['type']!r} cannot be offered to {self.turn.model!r}; "
-                "offer functions",
-                param=place,
-            )
+            return self._server_tool(tool, place)
         schema = tool.get("parameters") or {"properties": {}}
         block = {"name": tool["name"], "input_schema": {"type": "object", **schema}}
         if tool.get("description"):
@@ -142,6 +142,23 @@ class _Request:
             else:
                 self._leave_out(f"{place}.strict", "its schema cannot be enforced")
         return block
+
+    def _server_tool(self, tool: Mapping[str, Any], place: str) -> Block:
+        run = self.options.server_tools
+        name = NAMES.get(tool["type"], tool["type"])
+        here = self.rules.server_tools and (run is None or name in run)
+        known = server_tool(tool, place, self._leave_out) if here else None
+        if known is None:
+            raise UnsupportedByProvider(
+                f"a tool of type {tool['type']!r} cannot be offered to {self.turn.model!r}; "
+                "offer functions",
+                param=place,
+            )
+        if known.server is not None:
+            self.servers.append(known.server)
+        if known.beta is not None:
+            self.betas[known.beta] = None
+        return known.block
 
     def _choice(self, tools: list[Block]) -> Block | None:
         if not tools:
@@ -155,11 +172,17 @@ class _Request:
                 return {"type": "none"}
             case "required" if self.turn.forced_tool is not None:
                 return self._parallel({"type": "tool", "name": self.turn.forced_tool})
+            case "required" if (hosted := self._forced_hosted()) is not None:
+                return self._parallel({"type": "tool", "name": hosted})
             case "required":
                 return self._parallel({"type": "any"})
             case _:
                 # "auto" is the default: said only if there is something to add to it.
                 return None if self.turn.parallel_tool_calls else self._parallel({"type": "auto"})
+
+    def _forced_hosted(self) -> str | None:
+        choice = self.turn.tool_choice
+        return None if isinstance(choice, str) else NAMES.get(str(choice.get("type")))
 
     def _parallel(self, choice: Block) -> Block:
         if not self.turn.parallel_tool_calls:

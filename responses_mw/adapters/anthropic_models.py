@@ -34,7 +34,8 @@ class ModelRules:
     `sampling`: temperature and top_p together, one of the two, or neither. `schemas`: structured
     output and strict tools. `forced_tools`: whether a call can be demanded. `bound_thinking`: a
     replayed thinking block is refused when anything before it changed. `prefill`: whether the
-    conversation may end with the assistant. `caching`: takes `cache_control`.
+    conversation may end with the assistant. `caching`: takes `cache_control`. `server_tools`: the
+    API runs tools of its own.
     """
 
     max_tokens: int = 4096
@@ -47,9 +48,10 @@ class ModelRules:
     bound_thinking: bool = False
     prefill: bool = True
     caching: bool = True
+    server_tools: bool = True
 
 
-UNKNOWN = ModelRules(caching=False)
+UNKNOWN = ModelRules(caching=False, server_tools=False)
 """Other models behind the same API (llama.cpp, vLLM): only what every server of it takes."""
 
 _V3 = ModelRules()

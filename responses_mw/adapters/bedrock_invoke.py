@@ -1,6 +1,6 @@
 """Claude through Bedrock's InvokeModel: the Messages API in AWS's wrapping.
 
-For what Converse cannot say (server tools, betas). What is said is the Messages adapter's business;
+For what Converse cannot say (betas). What is said is the Messages adapter's business;
 only the wrapping stands here: path, version, betas and tier on the way out, frames on the way back.
 """
 
@@ -27,7 +27,7 @@ _IN_THE_PATH = ("model", "stream")
 
 
 def _claude() -> AnthropicMessages:
-    return AnthropicMessages(name="bedrock")
+    return AnthropicMessages(name="bedrock", server_tools=frozenset())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,7 +177,7 @@ def test_model_that_cannot_be_forced_is_offered_the_demanded_tool_alone(model: s
 
 def test_tool_that_is_no_function_is_refused_by_its_place() -> None:
     with pytest.raises(UnsupportedByProvider) as refused:
-        encoded(tools=[function(), {"type": "web_search"}])
+        encoded(tools=[function(), {"type": "image_generation"}])
     assert refused.value.param == "tools[1]"
 
 
