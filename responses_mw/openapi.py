@@ -104,7 +104,8 @@ def _parameter(place: str, name: str, schema: JsonSchema) -> dict[str, Any]:
 
 
 def _answer(operation: Operation) -> dict[str, Any]:
-    content = _json(operation.answers)
+    named = operation.answers
+    content = {"text/plain": {"schema": TEXT}} if named is None else _json(named)
     if operation.streams:
         content["text/event-stream"] = {"schema": component("event_message")}
     found: dict[str, Any] = {"description": operation.summary, "content": content}

@@ -18,11 +18,12 @@ _PROVIDED = ("400", "401", "403", "404", "409", "413", "429", "500", "502", "503
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One method of one path. `answers` and `body` name components, `links` go from an answer to
-    what can be asked next of it. `open`: nobody is asked who they are."""
+    what can be asked next of it. `answers` None: plain text. `open`: nobody is asked who they
+    are."""
 
     id: str
     summary: str
-    answers: str
+    answers: str | None
     errors: Sequence[str] = _OWNED
     body: str | None = None
     body_required: bool = True
@@ -227,6 +228,14 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             answers="health",
             errors=("503",),
             open=True,
+        )
+    },
+    "/metrics": {
+        "GET": Operation(
+            id="metrics",
+            summary="What was counted, for Prometheus",
+            answers=None,
+            errors=("401", "404"),
         )
     },
     "/openapi.json": {
