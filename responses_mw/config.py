@@ -205,6 +205,7 @@ def _over_http(
         timeouts=None if timeout is None else Timeouts(read=timeout),
         name=prefix,
     )
+    provider.extra_body = params.mapping("extra_body")
     return provider, served.name
 
 

@@ -22,7 +22,7 @@ PARAMS = _names(
     "auto_router_default_model azure_scope azure_username azure_password budget_duration "
     "cache_control_injection_points client_id client_secret configurable_clientside_auth_params "
     "cooldown_time custom_llm_provider default_api_key_rpm_limit default_api_key_tpm_limit "
-    "drop_params dynamic_tags extra_body frequency_penalty guardrails input_cost_per_second "
+    "drop_params dynamic_tags frequency_penalty guardrails input_cost_per_second "
     "input_cost_per_character litellm_credential_name litellm_trace_id logit_bias max_budget "
     "max_completion_tokens max_file_size_mb max_parallel_requests max_tokens "
     "merge_reasoning_content_in_choices metadata mock_response model_info n output_cost_per_second "

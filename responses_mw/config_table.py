@@ -94,6 +94,13 @@ class Table:
         """An empty one where there is none."""
         return self._inner(self._get(key), key)
 
+    def mapping(self, key: str) -> dict[str, Any]:
+        """As it is: its keys are none of ours."""
+        value = self._get(key)
+        if value is not None and not isinstance(value, Mapping):
+            raise self._wrong(key, value, "a mapping")
+        return dict(value or {})
+
     def tables(self, key: str) -> list["Table"]:
         value = self._get(key)
         if value is None:

@@ -92,15 +92,18 @@ def _deployments(model: str, options: CallOptions) -> list[Deployment]:
     params: dict[str, Any] = {"model": model, **options.place}
     if options.headers:
         params["extra_headers"] = dict(options.headers)
+    if options.body:
+        params["extra_body"] = dict(options.body)
     try:
         found = load({"model_list": [{"model_name": model, "params": params}]}).models[model]
     except ConfigurationError as error:
         message = error.message.replace(_ENTRY, "")
         raise InvalidRequest(f"{message}.", param=_culprit(message)) from error
-    for deployment in found if options.body else ():
-        if not isinstance(deployment.provider, HTTPProvider):
-            raise InvalidRequest(f"{model} is not asked over HTTP.", param="extra_body")
-        deployment.provider.extra_body = dict(options.body)
+    named = options.about_the_place
+    if named and not all(isinstance(entry.provider, HTTPProvider) for entry in found):
+        raise InvalidRequest(
+            f"{model} is not asked over HTTP: leave {named[0]} out.", param=named[0]
+        )
     return found
 
 

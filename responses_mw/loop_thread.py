@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ def _at_the_end(close: "weakref.WeakMethod[Callable[[], None]]") -> None:
         if (found := close()) is not None:
             found()
 
-    # Since 3.9, and private; it is how `concurrent.futures` ends, too.
+    # Private, and since 3.9 how `concurrent.futures` ends, too: last registered, first called.
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
         with contextlib.suppress(RuntimeError):  # the end has begun: the thread ends with it
@@ -109,6 +110,7 @@ class _Running:
     def _main(self, begun: threading.Event) -> None:
         with asyncio.Runner() as runner:
             self.loop = runner.get_loop()
+            self.loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="responses-mw"))
             self._stop = asyncio.Event()
             begun.set()
             runner.run(self._until_stopped())

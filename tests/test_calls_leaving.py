@@ -119,7 +119,10 @@ def test_a_forked_process_calls_anew() -> None:
     said = script(
         """
         import os
+        import warnings
         import responses_mw
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking threads is, since 3.12
 
         def ask(previous=None):
             return responses_mw.responses(

@@ -107,3 +107,12 @@ def test_a_routers_hooks_see_each_turn() -> None:
 def test_a_store_that_is_none_is_said_at_once() -> None:
     with pytest.raises(responses_mw.ConfigurationError, match="the store cannot be used"):
         responses_mw.Router(MODELS, store="mongodb://here")
+
+
+def test_a_routers_list_may_add_to_requests() -> None:
+    with elsewhere(says("Hello.")) as it:
+        listed = {"model": CLAUDE, "api_key": "k", "api_base": it.url, "extra_body": {"top_k": 5}}
+        router = responses_mw.Router([{"model_name": "good", "litellm_params": listed}])
+        with contextlib.closing(router):
+            router.responses(model="good", input="Hi")
+    assert it.exchanges[0].json["top_k"] == 5
