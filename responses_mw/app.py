@@ -16,6 +16,8 @@ from responses_mw.conversation_routes import ConversationRoutes
 from responses_mw.errors import ResponsesError, Unauthorized
 from responses_mw.hooks import Hooks
 from responses_mw.http import on_error
+from responses_mw.key_routes import KeyRoutes
+from responses_mw.keys import bearer_of
 from responses_mw.meta_routes import MetaRoutes
 from responses_mw.metrics import Metrics
 from responses_mw.metrics_routes import MetricsRoutes
@@ -29,6 +31,7 @@ from responses_mw.settings import Settings
 from responses_mw.sockets import SocketRoutes
 from responses_mw.telemetry.callbacks import Callbacks, installed
 from responses_mw.telemetry.log import TurnLog
+from responses_mw.usage_routes import UsageRoutes
 from stores.base import SessionStore
 from stores.urls import open_store
 
@@ -88,6 +91,8 @@ class ResponsesApp(Starlette):
                 *conversations.routes(),
                 *self._sockets.routes(),
                 *meta.routes(),
+                *UsageRoutes(self, owner=self._owner_of).routes(),
+                *KeyRoutes(self).routes(),
                 *metrics.routes(),
             ],
             lifespan=self.lifespan,
@@ -194,6 +199,9 @@ class ResponsesApp(Starlette):
         return Service(await kept(self.open())), owner
 
     async def _owner_of(self, connection: HTTPConnection) -> str:
+        bearer = bearer_of(connection)
+        if bearer is not None and bearer.key is not None:
+            return bearer.key.owner
         if self._owner is None:
             return _host_user(connection)
         owner = self._owner(connection)

@@ -4,9 +4,12 @@
     ├── InvalidRequest              the caller's: 4xx, never retried elsewhere
     │   ├── UnsupportedByProvider   400: no upstream field says what this one means
     │   ├── Unauthorized            401
+    │   ├── Forbidden               403
     │   ├── NotFound                404
     │   ├── Conflict                409
-    │   └── BodyTooLarge            413
+    │   ├── BodyTooLarge            413
+    │   ├── RateLimited             429: a key has asked too much in this minute
+    │   └── QuotaExhausted          429: a key's budget is spent
     ├── UpstreamError               the provider's: may be tried elsewhere, before a delta
     │   ├── UpstreamUnavailable     502: no connection, or it broke
     │   ├── UpstreamTimeout         504: connected, and silent for too long
@@ -68,6 +71,10 @@ class Unauthorized(InvalidRequest):
     code = "invalid_api_key"
 
 
+class Forbidden(InvalidRequest):
+    status = 403
+
+
 class NotFound(InvalidRequest):
     status = 404
 
@@ -79,6 +86,25 @@ class Conflict(InvalidRequest):
 class BodyTooLarge(InvalidRequest):
     status = 413
     code = "request_too_large"
+
+
+class RateLimited(InvalidRequest):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, wait_s: float | None) -> None:
+        headers = {} if wait_s is None else {"Retry-After": _whole_seconds(wait_s)}
+        super().__init__(message, headers=headers)
+
+
+class QuotaExhausted(InvalidRequest):
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"x-should-retry": "false"})
 
 
 class UpstreamError(ResponsesError):

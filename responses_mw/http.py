@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from responses_mw.errors import BodyTooLarge, InvalidRequest, ResponsesError
 from responses_mw.ids import new_id
 from responses_mw.included import check_include
+from responses_mw.keys import bearer_of
 from responses_mw.output_items import Event
 from responses_mw.records import Caller
 
@@ -162,10 +163,14 @@ def caller_of(connection: HTTPConnection, owner: str) -> Caller:
     """What a request's headers say about it (LiteLLM's names among them); a header that makes no
     sense says nothing."""
     headers = connection.headers
+    bearer = bearer_of(connection)
+    key = None if bearer is None else bearer.key
     tags = headers.get("x-litellm-tags", "")
     retries = headers.get("x-litellm-num-retries", "")
     return Caller(
         owner,
+        key=None if key is None else key.id,
+        models=None if key is None else key.models,
         session=headers.get("x-litellm-session-id") or headers.get("x-session-id"),
         tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()),
         timeout_s=_seconds(headers.get("x-litellm-timeout")),

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from responses_mw.errors import NotFound
 from responses_mw.http import json_response
+from responses_mw.keys import bearer_of, may_ask_for
 from stores.base import SessionStore, StoreError
 
 
@@ -48,12 +49,13 @@ class MetaRoutes:
 
     async def models(self, request: Request) -> Response:
         await self._owner(request)
-        return json_response({"object": "list", "data": [_model(m) for m in self._app.models]})
+        data = [_model(name) for name in self._app.models if _may_ask_for(request, name)]
+        return json_response({"object": "list", "data": data})
 
     async def model(self, request: Request) -> Response:
         await self._owner(request)
         name = request.path_params["name"]
-        if name not in self._app.models:
+        if name not in self._app.models or not _may_ask_for(request, name):
             raise NotFound(f"The model {name[:100]!r} does not exist.", code="model_not_found")
         return json_response(_model(name))
 
@@ -74,6 +76,11 @@ class MetaRoutes:
 
     async def openapi(self, request: Request) -> Response:
         return json_response(self._app.openapi(server=request.scope.get("root_path") or "/"))
+
+
+def _may_ask_for(request: Request, name: str) -> bool:
+    bearer = bearer_of(request)
+    return bearer is None or bearer.key is None or may_ask_for(bearer.key.models, name)
 
 
 def _model(name: str) -> dict[str, Any]:

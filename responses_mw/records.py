@@ -16,11 +16,13 @@ from responses_mw.output_items import Status
 class Caller:
     """Who asks, and what their request's headers say about it.
 
-    `key` is the id of the virtual key, never the key. `trace` are the W3C trace context headers.
+    `key` is the id of the virtual key, never the key; `models` are those it may ask for, None: all.
+    `trace` are the W3C trace context headers.
     """
 
     owner: str
     key: str | None = None
+    models: tuple[str, ...] | None = None
     session: str | None = None
     tags: tuple[str, ...] = ()
     timeout_s: float | None = None

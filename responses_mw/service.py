@@ -18,6 +18,7 @@ from responses_mw.errors import InvalidRequest, NotFound, ResponsesError
 from responses_mw.following import Follower
 from responses_mw.generation import Generation, Record, lease_until, outcome_of
 from responses_mw.ids import new_id
+from responses_mw.keys import admit, check_model
 from responses_mw.listening import Listener
 from responses_mw.noting import Noting
 from responses_mw.preparation import Preparation, conversation_not_found, kept
@@ -78,6 +79,8 @@ class Service:
         """
         preparation = Preparation(self._runtime, owner)
         request = await preparation.expanded(request)
+        caller = with_tags(caller or Caller(owner), request)
+        check_model(caller, request.model)
         self._runtime.router.check(request.model)
         if request.background and not request.store:
             raise InvalidRequest(
@@ -90,8 +93,8 @@ class Service:
         answers = preparation.answers(request)
         id = new_id("resp")
         items = await preparation.items(request, id, remembered)
+        await kept(admit(self._store, caller))
         created = time.time()
-        caller = with_tags(caller or Caller(owner), request)
         body = response_body(request, id=id, created_at=int(created), model=request.model)
         asked = Asked(caller, chain_of(request, id, remembered), remembered)
         record = self._record(request, body, items, asked, created) if request.store else None

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from responses_mw import checks
 from responses_mw.errors import BodyTooLarge, InvalidRequest, ResponsesError
 from responses_mw.generation import Generation
-from responses_mw.http import json_response
+from responses_mw.http import caller_of, json_response
 from responses_mw.inbox import Inbox
 from responses_mw.json_body import decoded
 from responses_mw.listening import Listener
@@ -240,6 +240,7 @@ class Connection:
         generation = await self._service.create(
             request,
             owner=self._owner,
+            caller=caller_of(self._socket, self._owner),
             remembered=self._recall(request),
             generate=message.generate,
         )

@@ -6,6 +6,10 @@ from typing import Annotated
 
 import typer
 
+from responses_mw.cli.export import export
+from responses_mw.cli.keys import keys
+from responses_mw.cli.purge import purge
+from responses_mw.cli.usage import usage
 from responses_mw.errors import ConfigurationError
 
 app = typer.Typer(
@@ -130,3 +134,8 @@ def fetch_model() -> None:
     from responses_mw.cli.serving import fetch_weights
 
     print(fetch_weights())
+
+
+app.add_typer(keys, name="keys", no_args_is_help=True)
+for command in (usage, purge, export):
+    app.command()(command)

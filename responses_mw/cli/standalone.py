@@ -16,6 +16,10 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from responses_mw.app import ResponsesApp
 from responses_mw.cli.drain import Drain
 from responses_mw.cli.gate import METRICS_PATHS, OPEN_PATHS, Gate
+from responses_mw.keys import KeyRing
+from responses_mw.store_errors import unavailable
+from stores.accounts import StoredKey
+from stores.base import StoreError
 
 _ROOT = "/v1"
 
@@ -25,13 +29,14 @@ class Standalone:
 
     def __init__(self, responses: ResponsesApp, *, key: str | None) -> None:
         self._responses = responses
+        self._keys = KeyRing(responses.store)
         self._living = Starlette(lifespan=self._lifespan)
         settings = responses.settings
         if key is not None and settings.metrics and settings.metrics_key is None:
             open_paths = OPEN_PATHS | METRICS_PATHS
         else:
             open_paths = OPEN_PATHS
-        gate = Gate(self._mounted, key=key, open_paths=open_paths)
+        gate = Gate(self._mounted, key=key, find=self._find, open_paths=open_paths)
         self._drain = Drain(gate, patience_s=responses.settings.drain_s, begun=responses.drain)
         trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
         drain: Any = self._drain  # uvicorn has types of its own for the same three arguments
@@ -53,6 +58,13 @@ class Standalone:
             root = scope.get("root_path", "") + _ROOT
             scope = {**scope, "root_path": root, "app_root_path": root}
         await self._responses(scope, receive, send)
+
+    async def _find(self, secret: str) -> StoredKey | None:
+        try:
+            await self._responses.open()
+            return await self._keys.find(secret)
+        except StoreError as error:
+            raise unavailable(error) from error
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
