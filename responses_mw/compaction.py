@@ -161,13 +161,15 @@ def _tokens(pieces: Iterable[Span]) -> float:
 
 
 def _with(delta: Delta, spent: UsageReported) -> Delta:
+    """What it cost is told later, of the sum."""
     if not isinstance(delta, UsageReported):
         return delta
     return UsageReported(
-        *(
-            getattr(delta, field.name) + getattr(spent, field.name)
-            for field in dataclasses.fields(UsageReported)
-        )
+        input_tokens=delta.input_tokens + spent.input_tokens,
+        output_tokens=delta.output_tokens + spent.output_tokens,
+        cached_tokens=delta.cached_tokens + spent.cached_tokens,
+        cache_write_tokens=delta.cache_write_tokens + spent.cache_write_tokens,
+        reasoning_tokens=delta.reasoning_tokens + spent.reasoning_tokens,
     )
 
 
