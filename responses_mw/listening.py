@@ -5,7 +5,15 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+import orjson
+
 from responses_mw.output_items import Event
+
+_AT_HAND = 256
+"""Batches that wait as they are. What waits behind them is for a client that reads slowly: as JSON
+it takes a fifth of the memory."""
+_AT_ONCE = 1024
+"""Events that are sent together at most."""
 
 
 class Signal:
@@ -33,13 +41,14 @@ class Listener:
 
     def __init__(self, keep_alive_s: float) -> None:
         self._keep_alive_s = keep_alive_s
-        self._batches: deque[list[Event]] = deque()
+        self._batches: deque[list[Event] | bytes] = deque()
         self._waiting: asyncio.Future[None] | None = None
         self._silent = False
         self._ended = False
 
     def tell(self, events: list[Event]) -> None:
-        self._batches.append(events)
+        far_behind = len(self._batches) >= _AT_HAND
+        self._batches.append(orjson.dumps(events) if far_behind else events)
         self._wake()
 
     def end(self) -> None:
@@ -57,10 +66,7 @@ class Listener:
         try:
             while True:
                 if self._batches:
-                    events = self._batches.popleft()
-                    while self._batches:
-                        events = [*events, *self._batches.popleft()]
-                    yield events
+                    yield self._next()
                     clock.heard()
                 elif self._ended:
                     return
@@ -73,6 +79,13 @@ class Listener:
                     await self._waiting
         finally:
             clock.stop()
+
+    def _next(self) -> list[Event]:
+        events: list[Event] = []
+        while self._batches and len(events) < _AT_ONCE:
+            batch = self._batches.popleft()
+            events += orjson.loads(batch) if isinstance(batch, bytes) else batch
+        return events
 
     def _fall_silent(self) -> None:
         self._silent = True
