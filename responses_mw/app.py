@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from responses_mw.aside_routes import AsideRoutes
 from responses_mw.conversation_routes import ConversationRoutes
-from responses_mw.errors import ResponsesError, Unauthorized
+from responses_mw.errors import ConfigurationError, ResponsesError, Unauthorized
 from responses_mw.hooks import Hooks
 from responses_mw.http import on_error
 from responses_mw.key_routes import KeyRoutes
@@ -22,7 +22,7 @@ from responses_mw.meta_routes import MetaRoutes
 from responses_mw.metrics import Metrics
 from responses_mw.metrics_routes import MetricsRoutes
 from responses_mw.preparation import kept
-from responses_mw.records import Observers
+from responses_mw.records import Observer, Observers
 from responses_mw.router import Models, Router, Routing
 from responses_mw.routes import ResponseRoutes
 from responses_mw.runtime import Runtime
@@ -72,7 +72,8 @@ class ResponsesApp(Starlette):
         telling = Callbacks(told) if told else None
         self._metrics = Metrics(self._router, telling) if self.settings.metrics else None
         counting = None if self._metrics is None else self._metrics.observer
-        watching = (TurnLog(), telling, counting, *observers)
+        tracing = _open_telemetry() if self.settings.otel else None
+        watching = (TurnLog(), telling, counting, tracing, *observers)
         self._observers = [observer for observer in watching if observer is not None]
         self.draining = False
         """Since `drain`: `/health/ready` then says 503."""
@@ -212,6 +213,17 @@ class ResponsesApp(Starlette):
         if not isinstance(owner, str):
             raise TypeError(f"owner() returned a {type(owner).__name__}, not a str or None")
         return owner
+
+
+def _open_telemetry() -> Observer:
+    try:
+        from responses_mw.telemetry.otel import OpenTelemetry  # an extra of its own
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Settings(otel=True) needs the OpenTelemetry API ({error}): "
+            "pip install 'responses-mw[otel]'"
+        ) from error
+    return OpenTelemetry()
 
 
 def _host_user(connection: HTTPConnection) -> str:

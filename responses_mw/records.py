@@ -92,6 +92,12 @@ class TurnRecord:
     cost_nano: int | None = None
     content: Content | None = None
     """Only where `Settings(log_content=True)`; redacted from `on_end` on, and before that None."""
+    attempting: list[Callable[[Any], None]] = field(default_factory=list, repr=False)
+    """Told of each deployment before it is asked, in the task that asks."""
+
+    def attempt(self, deployment: Any) -> None:
+        for told in self.attempting:
+            told(deployment)
 
 
 class Observer(Protocol):

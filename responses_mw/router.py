@@ -90,6 +90,7 @@ class Router:
         while True:
             asked = await course.next()
             deployment = asked.deployment
+            record.attempt(deployment)
             try:
                 batches = answer(asked, course.began, self._known.clock.now)
                 async with contextlib.aclosing(batches):

@@ -60,6 +60,8 @@ class Settings:
     """Counts for Prometheus, told at `/metrics`; needs the extra `metrics`."""
     metrics_key: str | None = field(default=None, repr=False)
     """What must be sent to read them. None: they are open to whoever reaches the application."""
+    otel: bool = False
+    """Spans and metrics go to the OpenTelemetry SDK that the host set up; needs extra `otel`."""
     log_content: bool = False
     """What was asked and answered is told to the log and to callbacks, too."""
     redact_content: Redact | None = field(default=None, repr=False)

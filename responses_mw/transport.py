@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
+from responses_mw import outgoing
 from responses_mw.adapters.base import PARSERS, Adapter, Counts, Revises, UpstreamRequest
 from responses_mw.deltas import Delta, UpstreamInfo
 from responses_mw.errors import (
@@ -183,6 +184,8 @@ class HTTPProvider:
             headers["host"] = url.netloc.decode()
             headers["content-length"] = str(len(body))
             headers |= _lowered(await self._auth("POST", str(url), headers, body))
+        # After signing: what a proxy may change cannot be signed.
+        headers |= outgoing.HEADERS.get(outgoing.NONE)
         return url, headers
 
     def _url(self, address: str) -> httpx.URL:

@@ -31,6 +31,7 @@ STORE = "RESPONSES_MW_STORE"
 MASTER_KEY = "RESPONSES_MW_MASTER_KEY"
 LOG = "RESPONSES_MW_LOG"
 METRICS = "RESPONSES_MW_METRICS"
+OTEL = "RESPONSES_MW_OTEL"
 CONFIG = "RESPONSES_MW_CONFIG"
 """Set for worker processes, which inherit nothing but the environment."""
 
@@ -177,7 +178,10 @@ def _log_format(named: str | None) -> Format | None:
 
 
 def _measured(settings: Settings, key: str | None) -> Settings:
-    """`/metrics` is there where its extra is installed, and asks for the server's own key."""
+    """`/metrics` is there where its extra is installed, and asks for the server's own key. Tracing
+    is asked for: it takes an SDK that somebody set up."""
+    if os.environ.get(OTEL, "0") not in ("", "0"):
+        settings = dataclasses.replace(settings, otel=True)
     match os.environ.get(METRICS) or ("key" if can_count() else "off"):
         case "off":
             return settings

@@ -32,46 +32,57 @@ class Prometheus:
     def __init__(self, now: Callable[[], Present] = Present) -> None:
         self.registry = CollectorRegistry()
         self._series: dict[tuple[str, str], _Series] = {}
-        at = {"registry": self.registry, "labelnames": ("model", "deployment")}
+        registry, at = self.registry, ("model", "deployment")
         self._requests = Counter(
             "responses_mw_requests",
             "Responses that have ended, those that failed before any output included.",
-            ("model", "deployment", "status"),
-            registry=self.registry,
+            (*at, "status"),
+            registry=registry,
         )
         self._tokens = Counter(
             "responses_mw_tokens",
             "Tokens; cached and cache_write are part of input, reasoning of output.",
-            ("model", "deployment", "kind"),
-            registry=self.registry,
+            (*at, "kind"),
+            registry=registry,
         )
         self._cost = Counter(
-            "responses_mw_cost_dollars", "What they cost, where the price is known.", **at
+            "responses_mw_cost_dollars",
+            "What they cost, where the price is known.",
+            at,
+            registry=registry,
         )
         self._unpriced = Counter(
-            "responses_mw_unpriced_requests", "Responses that used tokens of unknown price.", **at
+            "responses_mw_unpriced_requests",
+            "Responses that used tokens of unknown price.",
+            at,
+            registry=registry,
         )
         self._seconds = Histogram(
-            "responses_mw_request_seconds", "From request to end.", buckets=_SECONDS, **at
+            "responses_mw_request_seconds",
+            "From request to end.",
+            at,
+            registry=registry,
+            buckets=_SECONDS,
         )
         self._first = Histogram(
             "responses_mw_first_delta_seconds",
             "From request to the first delta.",
+            at,
+            registry=registry,
             buckets=_FIRST_DELTA,
-            **at,
         )
         self._attempts = Counter(
             "responses_mw_failed_attempts",
             "Deployments that were asked and failed, whether or not another answered.",
             ("deployment", "error"),
-            registry=self.registry,
+            registry=registry,
         )
         self._store = Histogram(
             "responses_mw_store_seconds",
             "A call of the store.",
             ("operation",),
+            registry=registry,
             buckets=_STORE,
-            registry=self.registry,
         )
         self.registry.register(_AtThisMoment(now))
 
@@ -193,7 +204,8 @@ def _of_callbacks(now: Present) -> Iterable[Metric]:
     for name, *counts in now.callbacks:
         before = total.get(name, [0, 0, 0])
         total[name] = [one + other for one, other in zip(before, counts, strict=True)]
-    for name, counts in total.items():
-        for family, count in zip((waiting, dropped, failed), counts, strict=True):
-            family.add_metric([name], count)
+    for name, (waits, drops, failures) in total.items():
+        waiting.add_metric([name], waits)
+        dropped.add_metric([name], drops)
+        failed.add_metric([name], failures)
     return waiting, dropped, failed
