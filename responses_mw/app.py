@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self
 
@@ -130,6 +130,11 @@ class ResponsesApp(Starlette):
     def models(self) -> list[str]:
         """The public names that requests may ask for."""
         return self._router.names
+
+    @property
+    def health(self) -> Mapping[str, str]:
+        """healthy, cooling or probing, by deployment."""
+        return self._router.health
 
     def openapi(self, *, prefix: str = "", server: str | None = None) -> dict[str, Any]:
         """The OpenAPI 3.1 document; also served as `/openapi.json`. `prefix` goes before its paths,

@@ -4,7 +4,8 @@ Who may ask for a response may ask for the models; health and description are op
 reaches the application.
 """
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from starlette.requests import HTTPConnection, Request
@@ -23,6 +24,9 @@ class Application(Protocol):
 
     @property
     def models(self) -> list[str]: ...
+
+    @property
+    def health(self) -> Mapping[str, str]: ...
 
     def openapi(self, *, server: str | None) -> dict[str, Any]: ...
 
@@ -72,7 +76,8 @@ class MetaRoutes:
             await self._app.store.get("ready", owner="ready")
         except StoreError:
             return json_response({"status": "the store does not answer"}, status=503)
-        return json_response({"status": "ok"})
+        # How many are healthy, cooling, probing: their names are for those who have a key.
+        return json_response({"status": "ok", "deployments": Counter(self._app.health.values())})
 
     async def openapi(self, request: Request) -> Response:
         return json_response(self._app.openapi(server=request.scope.get("root_path") or "/"))

@@ -60,7 +60,11 @@ def answer_schemas() -> dict[str, JsonSchema]:
         "deleted_conversation": _deleted("conversation.deleted"),
         "model": _MODEL,
         "models": record(object=one_of("list"), data=array(component("model"))),
-        "health": record(status=TEXT),
+        "health": record(
+            "deployments",
+            status=TEXT,
+            deployments={"type": "object", "additionalProperties": COUNT},
+        ),
         "openapi": record(openapi=TEXT, info=OBJECT, paths=OBJECT, components=OBJECT),
         "event": _event(),
         "event_message": _EVENT_MESSAGE,

@@ -82,7 +82,8 @@ def test_routes_answer_under_v1_and_under_the_root(guarded: Server, prefix: str)
     assert httpx.get(f"{root}/models/echo", headers=BEARER).json()["object"] == "model"
     described = httpx.get(f"{root}/openapi.json", headers=BEARER).json()
     assert described["servers"] == [{"url": prefix or "/"}]
-    assert httpx.get(f"{root}/health/ready").json() == {"status": "ok"}
+    ready = {"status": "ok", "deployments": {"healthy": 1}}
+    assert httpx.get(f"{root}/health/ready").json() == ready
     assert httpx.get(f"{root}/health/live").json() == {"status": "ok"}
 
 

@@ -25,6 +25,7 @@ from routed import (
     upstreams,
 )
 
+from responses_mw import ResponsesApp
 from responses_mw.errors import (
     UpstreamError,
     UpstreamRefused,
@@ -32,6 +33,8 @@ from responses_mw.errors import (
     UpstreamUnavailable,
 )
 from responses_mw.records import Caller
+from responses_mw.router import Routing
+from responses_mw.testing import openai_client
 
 FAST = {"first_delta_s": 0.3, "idle_s": 0.1}
 
@@ -326,3 +329,16 @@ async def test_a_caller_cannot_have_an_upstream_asked_without_end() -> None:
         with pytest.raises(UpstreamRefused):
             await ask(made, noted=record(caller=Caller("eve", retries=1000)))
     assert len(bad.exchanges) == 11
+
+
+async def test_readiness_says_how_many_deployments_are_well() -> None:
+    async with upstreams(status(500), saying("b")) as (a, b):
+        app = ResponsesApp(
+            store="memory://",
+            models={"m": [at(a, "a", order=1), at(b, "b")]},
+            routing=Routing(allowed_fails=0),
+        )
+        async with app.lifespan(), openai_client(app) as client:
+            await client.responses.create(model="m", input="hi")
+            ready = await client._client.get("http://test/v1/health/ready")
+    assert ready.json() == {"status": "ok", "deployments": {"healthy": 1, "cooling": 1}}
