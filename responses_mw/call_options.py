@@ -20,7 +20,7 @@ _PLACES = ("aws_", "azure_", "vertex_")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """`place` and `headers` are a deployment's `litellm_params`, and secret. `timeout`: seconds."""
+    """`place` is of a deployment's `litellm_params`; `timeout` is in seconds."""
 
     place: Mapping[str, Any] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -43,12 +43,6 @@ class CallOptions:
             drop_params=_taken(asked, "drop_params", bool),
             mock=asked.pop("mock_response", None),
         )
-
-    @property
-    def about_the_place(self) -> list[str]:
-        """The names of those that only a call without a model list may give."""
-        named = {"extra_headers": self.headers, "extra_body": self.body}
-        return [*self.place, *(name for name, value in named.items() if value)]
 
 
 def _of_a_place(name: str) -> bool:

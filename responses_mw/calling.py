@@ -10,7 +10,7 @@ import asyncio
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 import orjson
@@ -31,6 +31,7 @@ from responses_mw.routes import headers_of
 from responses_mw.runtime import Runtime
 from responses_mw.schema import CreateRequest
 from responses_mw.service import Service
+from responses_mw.turn import Turn
 from responses_mw.typed import Reply, Response, plain
 
 
@@ -189,14 +190,16 @@ class Calls(ABC):
         return Reply(await Asides(runtime, _caller(options)).compact(request))
 
     async def _asking(self, model: str, options: CallOptions) -> Runtime:
-        """The runtime as this call sees it: with its own router and settings, and the same work,
-        store and upkeep as everybody's."""
+        """The runtime as this call sees it: with its own router, hooks and settings, and the same
+        work, store and upkeep as everybody's."""
         runtime = await kept(self._runtime())
         view = copy.copy(runtime)
         if options.mock is not None:
             view.router = _scripted(model, options.mock)
         elif model:  # else it is in a prompt
             view.router = await self._router(runtime, model, options)
+        if options.headers or options.body:
+            view.hooks = runtime.hooks.with_last(_Extras(options.headers, options.body))
         if options.drop_params is not None:
             view.settings = replace(runtime.settings, strict=not options.drop_params)
         return view
@@ -227,6 +230,21 @@ class Calls(ABC):
             after=after,
         )
         return Reply({**page, "data": shown(page["data"], check_include(include))})
+
+
+@dataclass(frozen=True, slots=True)
+class _Extras:
+    """A hook: what a call adds to the upstream's request."""
+
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+
+    def before_turn(self, turn: Turn, _caller: Caller) -> Turn:
+        return replace(
+            turn,
+            extra_headers={**turn.extra_headers, **self.headers},
+            extra_body={**turn.extra_body, **self.body},
+        )
 
 
 def _scripted(model: str, answer: Any) -> router.Router:

@@ -5,7 +5,7 @@ Who answers, and where the conversations are kept, stands here; what a call does
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,12 @@ from responses_mw import config, router
 from responses_mw.app import ResponsesApp
 from responses_mw.call_options import CallOptions
 from responses_mw.calling import Calls
+from responses_mw.deltas import Delta
 from responses_mw.direct import Upstreams
 from responses_mw.errors import ConfigurationError, InvalidRequest
 from responses_mw.runtime import Runtime
 from responses_mw.settings import Settings
+from responses_mw.turn import Turn
 from stores.base import SessionStore
 
 DRAIN_S = 5.0
@@ -39,12 +41,10 @@ class Direct(Calls):
             self._apps, self._upstreams = {}, Upstreams()
         url = config.store_url()
         if url not in self._apps:
-            self._apps[url] = _application(config.Config(config.local_models()), url)
+            self._apps[url] = _application(config.Config(_NO_LIST), url)
         return await self._apps[url].open()
 
     async def _router(self, runtime: Runtime, model: str, options: CallOptions) -> router.Router:
-        if model in runtime.router.names and not options.about_the_place:
-            return runtime.router
         return await self._upstreams.router(model, options)
 
     async def _end(self) -> None:
@@ -99,16 +99,27 @@ class Router(Calls):
         return await self._app.open()
 
     async def _router(self, runtime: Runtime, model: str, options: CallOptions) -> router.Router:
-        if named := options.about_the_place:
+        for name in options.place:
             raise InvalidRequest(
-                f"{named[0]} says where to ask; with a Router it belongs into the model_list.",
-                param=named[0],
+                f"{name} says where to ask; with a Router it belongs into the model_list.",
+                param=name,
             )
         return runtime.router
 
     async def _end(self) -> None:
         if self._process == os.getpid():
             await self._app.aclose()
+
+
+class _Nobody:
+    """Of an application without a list of models: each call brings who answers it."""
+
+    async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+        raise InvalidRequest(f"Nobody answers for {turn.model[:100]!r}.", param="model")
+        yield
+
+
+_NO_LIST = {"provider/name": [router.Deployment(_Nobody())]}
 
 
 def _application(

@@ -8,7 +8,6 @@ import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import orjson
 
@@ -20,7 +19,6 @@ from responses_mw.records import TurnRecord
 from responses_mw.router import Deployment, Router
 from responses_mw.transport import HTTPProvider
 from responses_mw.turn import Turn
-from responses_mw.typed import plain
 
 KEPT = 64
 """How many different ways of being called keep their connections."""
@@ -80,30 +78,25 @@ class _Lent(Router):
 
 def _key(model: str, options: CallOptions) -> bytes:
     """What the environment says is part of it: a key that is put right there must be tried."""
-    said = [model, options.place, options.headers, options.body]
     try:
-        written = orjson.dumps(said, default=plain, option=orjson.OPT_SORT_KEYS)
+        written = orjson.dumps([model, options.place], option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
-        raise InvalidRequest(f"The options of the call cannot be read: {error}") from error
+        raise InvalidRequest(f"The options of the call cannot be read: {error}.") from error
+    if model == "local":
+        return written  # loading it takes seconds
     return written + str(hash(frozenset(os.environ.items()))).encode()
 
 
 def _deployments(model: str, options: CallOptions) -> list[Deployment]:
-    params: dict[str, Any] = {"model": model, **options.place}
-    if options.headers:
-        params["extra_headers"] = dict(options.headers)
-    if options.body:
-        params["extra_body"] = dict(options.body)
+    params = {"model": model, **options.place}
     try:
         found = load({"model_list": [{"model_name": model, "params": params}]}).models[model]
     except ConfigurationError as error:
         message = error.message.replace(_ENTRY, "")
         raise InvalidRequest(f"{message}.", param=_culprit(message)) from error
-    named = options.about_the_place
-    if named and not all(isinstance(entry.provider, HTTPProvider) for entry in found):
-        raise InvalidRequest(
-            f"{model} is not asked over HTTP: leave {named[0]} out.", param=named[0]
-        )
+    if options.place and not all(isinstance(entry.provider, HTTPProvider) for entry in found):
+        name = next(iter(options.place))
+        raise InvalidRequest(f"{model} is not asked over HTTP: leave {name} out.", param=name)
     return found
 
 

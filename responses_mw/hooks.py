@@ -51,6 +51,10 @@ class Hooks:
                 )
         self._hooks = tuple(hooks)
 
+    def with_last(self, hook: Any) -> "Hooks":
+        """These, and one more that is the last to see a turn."""
+        return Hooks((*self._hooks, hook))
+
     def around(
         self, answers: Answers, caller: Caller, *, check: Callable[[str], None]
     ) -> "Hooked | None":

@@ -184,7 +184,7 @@ def test_a_silent_upstream_is_given_up_in_the_calls_own_time() -> None:
         ({"model": CLAUDE, "api_key": "k", "timeout": -1}, "timeout", "positive number"),
         ({"model": CLAUDE, "api_key": "k", "drop_params": 1}, "drop_params", "True or False"),
         ({"model": CLAUDE, "api_key": "k", "extra_headers": []}, "extra_headers", "mapping"),
-        ({"model": "local", "extra_body": {"a": 1}}, "extra_body", "not asked over HTTP"),
+        ({"model": "python/responses_mw.testing:EchoProvider", "api_key": "k"}, "api_key", "HTTP"),
         ({"model": "x/y", "metadata": {"a": object()}}, None, "cannot be written as JSON"),
         ({}, "model", "required"),
     ],
@@ -244,6 +244,11 @@ def test_dropping_parameters_is_told_or_refused() -> None:
 def test_a_scripted_error_is_raised() -> None:
     with pytest.raises(UpstreamTimeout, match="too late"):
         responses_mw.responses(model="x/y", input="Hi", mock_response=UpstreamTimeout("too late"))
+
+
+def test_a_provider_in_python_answers_too() -> None:
+    echo = "python/responses_mw.testing:EchoProvider"
+    assert responses_mw.responses(model=echo, input="Hi").output_text == "user: Hi"
 
 
 # --- threads and loops

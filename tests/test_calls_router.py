@@ -114,5 +114,7 @@ def test_a_routers_list_may_add_to_requests() -> None:
         listed = {"model": CLAUDE, "api_key": "k", "api_base": it.url, "extra_body": {"top_k": 5}}
         router = responses_mw.Router([{"model_name": "good", "litellm_params": listed}])
         with contextlib.closing(router):
-            router.responses(model="good", input="Hi")
-    assert it.exchanges[0].json["top_k"] == 5
+            router.responses(model="good", input="Hi", extra_headers={"x-team": "blue"})
+            router.responses(model="good", input="Hi", extra_body={"top_k": 6})
+    assert [asked.json["top_k"] for asked in it.exchanges] == [5, 6]
+    assert [asked.headers.get("x-team") for asked in it.exchanges] == ["blue", None]
