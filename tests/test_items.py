@@ -1,150 +1,28 @@
-import json
+"""Which input items are taken and which are refused."""
+
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from cases import needs_recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.responses import ResponseInputItemParam, ResponseItem
-from published import violations
-from pydantic import TypeAdapter
+from items_sampled import (
+    MISSING,
+    PNG,
+    SAMPLES,
+    TYPE,
+    VALUE,
+    ask,
+    assistant,
+    call,
+    output,
+    refusal,
+    text,
+    user,
+)
+from openai.types.responses import ResponseInputItemParam
 
 from responses_mw import items, later
 from responses_mw.errors import InvalidRequest
-from responses_mw.items import normalise, stored_items
-from responses_mw.schema import CreateRequest
-
-MISSING, VALUE, TYPE = "missing_required_parameter", "invalid_value", "invalid_type"
-RESPONSE = "resp_" + "0" * 32
-PNG = "data:image/png;base64,iVBORw0KGgo="
-
-
-def ask(*input: Any) -> CreateRequest:
-    return CreateRequest.of({"model": "m", "input": list(input)})
-
-
-def refusal(*input: Any) -> InvalidRequest:
-    with pytest.raises(InvalidRequest) as caught:
-        ask(*input)
-    return caught.value
-
-
-def user(*content: Any, **fields: Any) -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": list(content), **fields}
-
-
-def assistant(*content: Any, **fields: Any) -> dict[str, Any]:
-    return {"type": "message", "role": "assistant", "content": list(content), **fields}
-
-
-def text(text: str = "Hi.", **fields: Any) -> dict[str, Any]:
-    return {"type": "input_text", "text": text, **fields}
-
-
-def call(**fields: Any) -> dict[str, Any]:
-    return {
-        "type": "function_call",
-        "call_id": "call_1",
-        "name": "get_weather",
-        "arguments": "{}",
-        **fields,
-    }
-
-
-def output(**fields: Any) -> dict[str, Any]:
-    return {"type": "function_call_output", "call_id": "call_1", "output": "18", **fields}
-
-
-SAMPLES: list[dict[str, Any]] = [
-    {"role": "user", "content": "Hi."},
-    {"role": "assistant", "content": "Hello.", "phase": "commentary"},
-    {"role": "system", "content": [text()], "type": "message"},
-    user(text(), {"type": "input_image", "image_url": PNG}, id=None, status=None),
-    user({"type": "input_image", "file_id": "file_1", "detail": "high"}),
-    user({"type": "input_file", "file_data": PNG, "filename": "a.png", "file_url": None}),
-    user({"type": "input_file", "file_url": "https://example.com/a.pdf"}),
-    assistant(
-        {"type": "output_text", "text": "Hello."},
-        {"type": "refusal", "refusal": "No."},
-        id="msg_1",
-        status="incomplete",
-        phase=None,
-    ),
-    assistant(
-        {
-            "type": "output_text",
-            "text": "Hello.",
-            "logprobs": None,
-            "annotations": [
-                {
-                    "type": "url_citation",
-                    "url": "https://example.com",
-                    "title": "Example",
-                    "start_index": 0,
-                    "end_index": 5,
-                }
-            ],
-        }
-    ),
-    call(),
-    call(id="fc_1", status=None, namespace=None, caller=None),
-    output(),
-    output(output=[text(), {"type": "input_image", "image_url": "https://example.com/a.png"}]),
-    {"type": "reasoning", "summary": []},
-    {
-        "type": "reasoning",
-        "id": "rs_1",
-        "summary": [{"type": "summary_text", "text": "So."}],
-        "content": [{"type": "reasoning_text", "text": "Hmm."}],
-        "encrypted_content": "sealed",
-    },
-    {"type": "reasoning", "summary": [], "content": None, "encrypted_content": None},
-    {"type": "custom_tool_call", "call_id": "c", "name": "run", "input": "ls"},
-    {"type": "custom_tool_call_output", "call_id": "c", "output": "a.txt"},
-    {"type": "file_search_call", "queries": ["x"]},
-    {"type": "web_search_call", "action": {"type": "search", "query": "x"}},
-    {"type": "computer_call", "call_id": "c", "action": {"type": "screenshot"}},
-    {
-        "type": "computer_call_output",
-        "call_id": "c",
-        "output": {"type": "computer_screenshot", "image_url": PNG},
-    },
-    {"type": "image_generation_call", "result": "iVBORw0KGgo="},
-    {"type": "image_generation_call", "status": "failed"},
-    {"type": "code_interpreter_call", "container_id": "cntr_1", "code": "1 + 1"},
-    {
-        "type": "local_shell_call",
-        "call_id": "c",
-        "action": {"type": "exec", "command": ["ls"], "env": {}},
-    },
-    {"type": "local_shell_call_output", "id": "c", "output": "a.txt"},
-    {
-        "type": "shell_call",
-        "call_id": "c",
-        "action": {"commands": ["ls"], "timeout_ms": None, "max_output_length": None},
-    },
-    {
-        "type": "shell_call_output",
-        "call_id": "c",
-        "output": [{"stdout": "", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}],
-    },
-    {
-        "type": "apply_patch_call",
-        "call_id": "c",
-        "operation": {"type": "delete_file", "path": "a.txt"},
-    },
-    {"type": "apply_patch_call_output", "call_id": "c", "status": "failed", "output": "no"},
-    {"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "t", "input_schema": {}}]},
-    {"type": "mcp_approval_request", "server_label": "s", "name": "t", "arguments": "{}"},
-    {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": False},
-    {"type": "mcp_call", "server_label": "s", "name": "t", "arguments": "{}", "error": None},
-    {"type": "tool_search_call", "arguments": {"query": "x"}},
-    {"type": "tool_search_output", "call_id": "c", "tools": []},
-    {"type": "additional_tools", "role": "developer", "tools": []},
-    {"type": "program", "call_id": "c", "code": "x", "fingerprint": "f"},
-    {"type": "program_output", "call_id": "c", "result": "1"},
-    {"type": "compaction", "encrypted_content": "sealed"},
-]
 
 
 def test_there_is_a_sample_of_every_type() -> None:
@@ -378,95 +256,3 @@ def test_the_short_way_for_plain_messages_changes_no_verdict(message: dict[str, 
             return error.param, error.code, error.message
 
     assert verdict(message) == verdict({**message, "x": "so that it is not plain"})
-
-
-# --- the stored form
-
-
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: str(s)[:60])
-def test_a_stored_item_is_one_that_may_be_sent_again(sample: dict[str, Any]) -> None:
-    [stored] = stored_items(ask(sample).items, RESPONSE)
-
-    assert normalise(stored, "another") == stored
-    assert ask(stored).items == [stored]
-    assert json.loads(json.dumps(stored)) == stored
-
-
-# The published document requires fields of them that it does not have.
-MISPRINTED = ("local_shell_call_output", "mcp_approval_response")
-
-
-@pytest.mark.parametrize(
-    "sample", [s for s in SAMPLES if s.get("type") not in MISPRINTED], ids=lambda s: str(s)[:60]
-)
-@needs_recordings
-def test_a_stored_item_satisfies_the_published_list_of_items(sample: dict[str, Any]) -> None:
-    stored = stored_items(ask(sample).items, RESPONSE)
-    page = {"object": "list", "data": stored, "has_more": False, "first_id": "", "last_id": ""}
-
-    assert violations("oa", "ResponseItemList", page) == []
-    assert violations("or", "ItemField", stored[0]) == []
-
-
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: str(s)[:60])
-def test_a_stored_item_satisfies_the_official_client(sample: dict[str, Any]) -> None:
-    [stored] = stored_items(ask(sample).items, RESPONSE)
-
-    parsed = TypeAdapter[Any](ResponseItem).validate_python(stored)
-
-    assert parsed.type == stored["type"]
-    assert parsed.id == stored["id"]
-
-
-def test_text_is_stored_as_one_user_message() -> None:
-    request = CreateRequest.of({"model": "m", "input": "Hi."})
-
-    assert stored_items(request.items, RESPONSE) == [
-        {
-            "id": f"msg_{'0' * 32}_i0",
-            "type": "message",
-            "status": "completed",
-            "role": "user",
-            "content": [{"type": "input_text", "text": "Hi."}],
-        }
-    ]
-
-
-def test_the_text_of_an_assistant_is_stored_as_output() -> None:
-    said = {"type": "output_text", "text": "Hi.", "annotations": [], "logprobs": []}
-    for content in ("Hi.", [text()], [{"type": "output_text", "text": "Hi."}], [said]):
-        [stored] = stored_items([{"role": "assistant", "content": content}], RESPONSE)
-        assert stored["content"] == [said]
-
-
-def test_ids_are_ours_unless_the_client_gave_one() -> None:
-    given = [
-        {"role": "user", "content": "Hi."},
-        user(text(), id="msg_theirs"),
-        call(id=None),
-        output(id=""),
-    ]
-
-    stored = stored_items(ask(*given).items, RESPONSE)
-
-    assert [item["id"] for item in stored] == [
-        f"msg_{'0' * 32}_i0",
-        "msg_theirs",
-        f"fc_{'0' * 32}_i2",
-        f"fco_{'0' * 32}_i3",
-    ]
-
-
-def test_an_id_that_a_client_gives_twice_is_replaced() -> None:
-    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
-
-    stored = stored_items(ask(thought, thought).items, RESPONSE)
-
-    assert [item["id"] for item in stored] == ["rs_1", f"rs_{'0' * 32}_i1"]
-
-
-def test_fields_that_nobody_knows_are_kept() -> None:
-    [stored] = stored_items(ask(user(text(cache=True), vendor={"a": 1})).items, RESPONSE)
-
-    assert stored["vendor"] == {"a": 1}
-    assert stored["content"][0]["cache"] is True

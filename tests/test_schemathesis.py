@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import schemathesis
+from asked import WEATHER
 from hypothesis import HealthCheck, seed, settings
 from schemathesis.checks import CheckContext
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
 from starlette.requests import HTTPConnection
 from test_openapi import BEYOND_WORDS
-from test_schema import WEATHER
 
 from responses_mw import ResponsesApp, Settings
 from responses_mw.testing import CheckModel, EchoProvider
