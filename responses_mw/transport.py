@@ -1,9 +1,8 @@
 """Speaks HTTP to upstreams: the only file that imports httpx, and aiohttp beneath it.
 
 A deployment's adapter encodes the turn, this posts it, cuts the answer into events and hands them
-to the decoder. Foreign exceptions become the tree in `errors.py` here. httpx's transport over
-aiohttp is called by itself: what a client adds (cookies, redirects, credentials of the machine) must
-not reach an upstream.
+to the decoder. Foreign exceptions become the tree in `errors.py` here. httpx's transport is called
+by itself: cookies, redirects and credentials, which a client adds, must not reach an upstream.
 """
 
 import asyncio
@@ -20,7 +19,15 @@ import httpx
 import orjson
 
 from responses_mw import outgoing
-from responses_mw.adapters.base import PARSERS, Adapter, Counts, Revises, UpstreamRequest
+from responses_mw.adapters.base import (
+    PARSERS,
+    Adapter,
+    Continues,
+    Counts,
+    Decoder,
+    Revises,
+    UpstreamRequest,
+)
 from responses_mw.deltas import Delta, UpstreamInfo
 from responses_mw.errors import (
     UpstreamError,
@@ -80,8 +87,9 @@ class HTTPProvider:
         self._auth = auth
         self._timeouts = timeouts or Timeouts()
         self._stream = stream
+        self._continues = adapter if isinstance(adapter, Continues) else None
         self.extra_body: Mapping[str, Any] = {}
-        """Fields that every turn's request has besides what the adapter says; they win."""
+        """Of every turn's request here; what a turn has of its own wins."""
         self._urls: dict[str, httpx.URL] = {}
         self._timeout_extensions = {
             "timeout": {"connect": self._timeouts.connect, "read": self._timeouts.read}
@@ -100,15 +108,26 @@ class HTTPProvider:
         """The deltas of one network read at a time."""
         streamed = turn.stream if self._stream is None else self._stream
         request, response = await self._asked(
-            turn if turn.stream == streamed else _streamed(turn, streamed)
+            turn if turn.stream == streamed else replace(turn, stream=streamed)
         )
         try:
             yield [self._accepted(request, response)]
-            if streamed and not _is_json(response):
-                async for deltas in self._streamed(response, turn):
-                    yield deltas
-            else:
+            if self._continues is None and (not streamed or _is_json(response)):
                 yield list(self.adapter.decode(await self._whole(response), turn))
+                return
+            decoder = self.adapter.decoder(turn)
+            while True:
+                async for deltas in self._heard(response, decoder, streamed=streamed):
+                    yield deltas
+                if self._continues is None:
+                    break
+                again = self._continues.continued(request, decoder)
+                if again is None:
+                    break
+                await response.aclose()
+                response = await self._sent(again)
+            if last := list(decoder.close()):
+                yield last
         finally:
             await response.aclose()
 
@@ -140,9 +159,9 @@ class HTTPProvider:
 
     async def _asked(self, turn: Turn) -> tuple[UpstreamRequest, httpx.Response]:
         """The request that was accepted: an adapter may revise one that was refused, once."""
-        request = self.adapter.encode(turn)
         if self.extra_body:
-            request = replace(request, body={**request.body, **self.extra_body})
+            turn = replace(turn, extra_body={**self.extra_body, **turn.extra_body})
+        request = self.adapter.encode(turn)
         response = await self._send(request)
         if response.status_code < 400:
             return request, response
@@ -152,10 +171,13 @@ class HTTPProvider:
             again = self.adapter.revised(turn, request, refusal)
         if again is None:
             raise refusal
-        response = await self._send(again)
+        return again, await self._sent(again)
+
+    async def _sent(self, request: UpstreamRequest) -> httpx.Response:
+        response = await self._send(request)
         if response.status_code >= 400:
             raise await self._refusal(response)
-        return again, response
+        return response
 
     async def _send(self, request: UpstreamRequest) -> httpx.Response:
         transport = self._transport()
@@ -239,8 +261,7 @@ class HTTPProvider:
 
     def _accepted(self, request: UpstreamRequest, response: httpx.Response) -> UpstreamInfo:
         names = ("x-request-id", "request-id", "x-amzn-requestid")
-        given = (response.headers.get(name) for name in names)
-        upstream_id = next((id for id in given if id), None)
+        upstream_id = next((found for n in names if (found := response.headers.get(n))), None)
         return UpstreamInfo(upstream_id=upstream_id, dropped=request.dropped)
 
     async def _refusal(self, response: httpx.Response) -> UpstreamError:
@@ -255,10 +276,15 @@ class HTTPProvider:
         with self._translated():
             return await _read(response, _MAX_ANSWER_BYTES)
 
-    async def _streamed(self, response: httpx.Response, turn: Turn) -> AsyncIterator[list[Delta]]:
+    async def _heard(
+        self, response: httpx.Response, decoder: Decoder, *, streamed: bool
+    ) -> AsyncIterator[list[Delta]]:
+        """All that an answer says but its end, which the decoder's `close` does."""
+        if self._continues is not None and (not streamed or _is_json(response)):
+            yield list(self._continues.read_whole(await self._whole(response), decoder))
+            return
         self._check_framing(response)
         parser = PARSERS[self.adapter.framing]()
-        decoder = self.adapter.decoder(turn)
         chunks = _chunks(response)
         while True:
             # A context manager would cost as much as a short event does.
@@ -278,8 +304,6 @@ class HTTPProvider:
                 raise
             if deltas:
                 yield deltas
-        if deltas := list(decoder.close()):
-            yield deltas
 
     def _check_framing(self, response: httpx.Response) -> None:
         content_type = response.headers.get("content-type", "")
@@ -306,10 +330,6 @@ async def _read(response: httpx.Response, limit: int, *, cut: bool = False) -> b
 
 def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
-
-
-def _streamed(turn: Turn, stream: bool) -> Turn:
-    return replace(turn, stream=stream)
 
 
 def _is_json(response: httpx.Response) -> bool:

@@ -58,6 +58,11 @@ class AnthropicMessages:
         return encode(turn, self._rules(turn), options)
 
     def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
+        decoder = self.decoder(turn)
+        yield from self.read_whole(body, decoder)
+        yield from decoder.close()
+
+    def read_whole(self, body: bytes, decoder: MessagesDecoder) -> Iterator[Delta]:
         message = read_json(body, provider=self.name)
         if not isinstance(message, dict) or not isinstance(message.get("content"), list):
             if isinstance(message, dict) and message.get("type") == "error":
@@ -65,9 +70,18 @@ class AnthropicMessages:
             raise UpstreamProtocolError(
                 f"{self.name} answered with something other than a message", provider=self.name
             )
-        decoder = self.decoder(turn)
         for event in events_of(message):
             yield from decoder.read(event)
+
+    def continued(
+        self, request: UpstreamRequest, decoder: MessagesDecoder
+    ) -> UpstreamRequest | None:
+        """The same request, with what was said so far as the assistant's own message."""
+        said = decoder.go_on()
+        if said is None:
+            return None
+        messages = [*request.body["messages"], {"role": "assistant", "content": said}]
+        return replace(request, body={**request.body, "messages": messages})
 
     def decoder(self, turn: Turn) -> MessagesDecoder:
         answer = answer_format(turn, self._rules(turn))

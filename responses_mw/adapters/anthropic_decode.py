@@ -34,12 +34,15 @@ from responses_mw.sse import ServerSentEvent
 
 Json = dict[str, Any]
 
+PAUSED = "pause_turn"
+MAX_PAUSES = 8
+"""After as many, an answer counts as cut off: each costs as much as a turn."""
 _INCOMPLETE: Mapping[str, StopReason] = {
     "max_tokens": "max_output_tokens",
     "model_context_window_exceeded": "max_output_tokens",
     "refusal": "content_filter",
-    # The model would go on if it were asked to: what is here is not all of the answer.
-    "pause_turn": "max_output_tokens",
+    # The model would go on if it were asked to once more: what is here is not all of the answer.
+    PAUSED: "max_output_tokens",
 }
 _TIERS = {"standard": "default", "batch": "default"}
 _SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
@@ -60,6 +63,10 @@ class MessagesDecoder:
         self._stop_reason: str | None = None
         self._started = False
         self._stopped = False
+        self._first = 0
+        """Of this message's blocks, where an answer that paused is said in several messages."""
+        self._before: UsageReported | None = None
+        self._pauses = 0
 
     def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
         if self._stopped:
@@ -69,7 +76,22 @@ class MessagesDecoder:
     def close(self) -> Iterator[Delta]:
         if not self._stopped:
             raise self._broken("the stream ended without message_stop")
-        return iter(())
+        return iter(self._end() if self._stop_reason == PAUSED else ())
+
+    def go_on(self) -> list[Json] | None:
+        """What was said before a pause, for the API to go on from; None if there is no pause."""
+        blocks = list(self._blocks.values())
+        if self._stop_reason != PAUSED or self._pauses == MAX_PAUSES:
+            return None
+        if not all(block.faithful and block.whole for block in blocks):
+            return None
+        self._pauses += 1
+        self._started = self._stopped = False
+        self._stop_reason = None
+        self._first = len(blocks)
+        self._before, self._usage = self._reported, {}
+        said = [block.verbatim() for block in blocks]
+        return [block for block in said if block.get("text") != ""]
 
     def read(self, event: Any) -> list[Delta]:
         try:
@@ -81,11 +103,11 @@ class MessagesDecoder:
     def _read(self, event: Json) -> list[Delta]:
         match event["type"]:
             case "content_block_delta":
-                return self._blocks[event["index"]].grow(event["delta"])
+                return self._blocks[self._first + event["index"]].grow(event["delta"])
             case "content_block_start":
-                return self._open(event["index"], event["content_block"])
+                return self._open(self._first + event["index"], event["content_block"])
             case "content_block_stop":
-                return self._close_block(self._blocks[event["index"]])
+                return self._close_block(self._blocks[self._first + event["index"]])
             case "message_start":
                 return self._start(event["message"])
             case "message_delta":
@@ -100,7 +122,7 @@ class MessagesDecoder:
     # --- the message
 
     def _start(self, message: Json) -> list[Delta]:
-        if self._blocks:
+        if len(self._blocks) > self._first:
             raise self._broken("the stream began a second message in the middle of the first")
         self._started = True
         usage = message.get("usage") or {}
@@ -116,6 +138,8 @@ class MessagesDecoder:
         """Counts are totals so far; one that is absent keeps its value."""
         self._usage.update({key: n for key, n in (usage or {}).items() if n is not None})
         report = _usage_reported(self._usage)
+        if self._before is not None:
+            report = _added(self._before, report)
         if report == self._reported:
             return []
         self._reported = report
@@ -125,6 +149,9 @@ class MessagesDecoder:
         if not self._started:
             raise self._broken("the stream ended before it began a message")
         self._stopped = True
+        return [] if self._stop_reason == PAUSED else self._end()
+
+    def _end(self) -> list[Delta]:
         native = self._native()
         stopped = Stopped(_INCOMPLETE.get(self._stop_reason or "", "stop"))
         return [stopped] if native is None else [native, stopped]
@@ -132,7 +159,7 @@ class MessagesDecoder:
     def _native(self) -> NativeTurn | None:
         """The turn as the API wants it back, unless items say all of it."""
         blocks = list(self._blocks.values())
-        if self._stop_reason == "pause_turn" or not all(block.faithful for block in blocks):
+        if self._stop_reason == PAUSED or not all(block.faithful for block in blocks):
             return None
         last = blocks[-1] if blocks else None
         if self._stop_reason in _INCOMPLETE and isinstance(last, CallBlock) and not last.is_text:
@@ -244,6 +271,16 @@ def _usage_reported(usage: Mapping[str, Any]) -> UsageReported:
         cached_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=usage.get("output_tokens_details", {}).get("thinking_tokens") or 0,
+    )
+
+
+def _added(one: UsageReported, two: UsageReported) -> UsageReported:
+    return UsageReported(
+        input_tokens=one.input_tokens + two.input_tokens,
+        output_tokens=one.output_tokens + two.output_tokens,
+        cached_tokens=one.cached_tokens + two.cached_tokens,
+        cache_write_tokens=one.cache_write_tokens + two.cache_write_tokens,
+        reasoning_tokens=one.reasoning_tokens + two.reasoning_tokens,
     )
 
 

@@ -90,6 +90,20 @@ class Revises(Protocol):
 
 
 @runtime_checkable
+class Continues(Protocol):
+    """What an adapter also has if its upstream may pause in an answer and be asked to go on."""
+
+    def read_whole(self, body: bytes, decoder: Any) -> Iterator[Delta]:
+        """`decode` without the end, which the decoder's `close` says."""
+        ...
+
+    def continued(self, request: UpstreamRequest, decoder: Any) -> UpstreamRequest | None:
+        """What to ask, after `request`, for the rest of an answer; None if the decoder has all of
+        it. The decoder goes on with the answer to that."""
+        ...
+
+
+@runtime_checkable
 class Counts(Protocol):
     """What an adapter also has if its upstream counts the input tokens of a turn without answering
     it."""

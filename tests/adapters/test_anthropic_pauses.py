@@ -1,0 +1,124 @@
+"""An answer that Anthropic pauses is asked for to its end: one response, all of the usage."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from messages_turns import message, turn
+from test_anthropic_types import PLAIN_TYPES, described
+from upstream import Exchange, upstream
+
+from responses_mw.adapters.anthropic import AnthropicMessages
+from responses_mw.adapters.anthropic_decode import events_of
+from responses_mw.deltas import Delta, NativeTurn, OutputItem, Stopped, TextDelta, UsageReported
+from responses_mw.errors import UpstreamRefused
+from responses_mw.testing import play_recording
+from responses_mw.transport import HTTPProvider
+
+CALL = {
+    "type": "server_tool_use",
+    "id": "srvtoolu_1",
+    "name": "web_search",
+    "input": {"query": "q"},
+}
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+USAGE = {"input_tokens": 10, "output_tokens": 3, "cache_read_input_tokens": 4}
+PAUSED, ENDED = "pause_turn", "end_turn"
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"type": "text", "text": said}
+
+
+def says(*content: Any, reason: str) -> Callable[[Exchange], Awaitable[None]]:
+    """A whole message or its stream, as it is asked for."""
+    whole = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude",
+        "content": list(content),
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": USAGE,
+    }
+
+    async def answer(exchange: Exchange) -> None:
+        if not exchange.json.get("stream"):
+            await exchange.whole(whole)
+            return
+        await exchange.sse()
+        for event in events_of(whole):
+            await exchange.event(event)
+        exchange.writer.close()
+
+    return answer
+
+
+async def refuses(exchange: Exchange) -> None:
+    error = {"type": "overloaded_error", "message": "busy"}
+    await exchange.whole({"type": "error", "error": error}, 529)
+
+
+async def asked(url: str, *, stream: bool) -> list[Delta]:
+    provider = HTTPProvider(AnthropicMessages(cache=None), base_url=url)
+    question = turn(message("user", "Hi"), tools=[{"type": "web_search"}], stream=stream)
+    try:
+        return [delta async for delta in provider.stream(question)]
+    finally:
+        await provider.aclose()
+
+
+def of(kind: type, deltas: list[Delta]) -> list[Any]:
+    return [delta for delta in deltas if isinstance(delta, kind)]
+
+
+both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+@both
+async def test_an_answer_goes_on_where_it_paused(stream: bool) -> None:
+    first = says(text("I look."), CALL, reason=PAUSED)
+    second = says(FOUND, text("Still."), reason=PAUSED)
+    async with upstream(first, second, says(text("Found."), reason=ENDED)) as it:
+        deltas = await asked(it.url, stream=stream)
+        bodies = [exchange.json for exchange in it.exchanges]
+
+    assert "".join(delta.text for delta in of(TextDelta, deltas)) == "I look.Still.Found."
+    assert [item.item["type"] for item in of(OutputItem, deltas)] == ["web_search_call"]
+    assert [stopped.reason for stopped in of(Stopped, deltas)] == ["stop"]
+    assert deltas[-1] == Stopped()
+    assert of(UsageReported, deltas)[-1] == UsageReported(42, 9, cached_tokens=12)
+    [native] = of(NativeTurn, deltas)
+    content = [text("I look."), CALL, FOUND, text("Still."), text("Found.")]
+    assert native.state == content
+
+    assert [len(body["messages"]) for body in bodies] == [1, 2, 2]
+    assert bodies[2]["messages"][1] == {"role": "assistant", "content": content[:4]}
+    assert {**bodies[2], "messages": bodies[0]["messages"]} == bodies[0]
+    for body in bodies:
+        assert described(PLAIN_TYPES, body) == body
+
+
+@both
+async def test_an_answer_that_only_pauses_ends_as_cut_off(stream: bool) -> None:
+    async with upstream(says(text("Hm."), reason=PAUSED)) as it:
+        deltas = await asked(it.url, stream=stream)
+        assert len(it.exchanges) == 9
+
+    assert [stopped.reason for stopped in of(Stopped, deltas)] == ["max_output_tokens"]
+    assert len(of(TextDelta, deltas)) == 9
+
+
+@both
+async def test_a_refusal_to_go_on_is_the_answers_error(stream: bool) -> None:
+    async with upstream(says(text("Hm."), reason=PAUSED), refuses) as it:
+        with pytest.raises(UpstreamRefused) as refused:
+            await asked(it.url, stream=stream)
+    assert refused.value.status == 503
+
+
+def test_a_pause_that_nobody_can_ask_about_is_cut_off() -> None:
+    answer = b'{"content": [{"type": "text", "text": "Hm."}], "stop_reason": "pause_turn"}'
+    response = play_recording(AnthropicMessages(), answer, whole=True)[-1]["response"]
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
