@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from responses_mw.heard import AsyncEventStream, EventStream
     from responses_mw.local import LocalModel
     from responses_mw.middleware import ResponsesMiddleware
-    from responses_mw.router import Deployment, Provider
+    from responses_mw.router import Deployment, Provider, Routing
     from responses_mw.settings import Settings
     from responses_mw.transport import HTTPProvider, Timeouts
     from responses_mw.turn import Span, Turn
@@ -66,6 +66,7 @@ __all__ = [
     "ResponsesError",
     "ResponsesMiddleware",
     "Router",
+    "Routing",
     "Settings",
     "Span",
     "Timeouts",
@@ -107,6 +108,7 @@ _HOMES = {
     "ResponsesError": "errors",
     "ResponsesMiddleware": "middleware",
     "Router": "calls",
+    "Routing": "router",
     "Settings": "settings",
     "Span": "turn",
     "Timeouts": "transport",

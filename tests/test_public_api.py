@@ -24,10 +24,11 @@ def test_the_public_names_are_these_and_all_load() -> None:
         "Adapter", "AnthropicMessages", "AsyncEventStream", "ChatCompletions", "ChatDialect",
         "ConfigurationError", "Delta", "Deployment", "Event", "EventStream", "HTTPProvider",
         "InvalidRequest", "LocalModel", "Provider", "Response", "ResponsesApp", "ResponsesError",
-        "ResponsesMiddleware", "Router", "Settings", "Span", "Timeouts", "Turn", "UpstreamError",
-        "acancel_responses", "acompact_responses", "adelete_responses", "aget_responses",
-        "alist_input_items", "aresponses", "cancel_responses", "compact_responses",
-        "delete_responses", "deltas", "errors", "get_responses", "list_input_items", "responses",
+        "ResponsesMiddleware", "Router", "Routing", "Settings", "Span", "Timeouts", "Turn",
+        "UpstreamError", "acancel_responses", "acompact_responses", "adelete_responses",
+        "aget_responses", "alist_input_items", "aresponses", "cancel_responses",
+        "compact_responses", "delete_responses", "deltas", "errors", "get_responses",
+        "list_input_items", "responses",
     ]  # fmt: skip
     assert set(responses_mw.__all__) <= set(dir(responses_mw))
     for name in responses_mw.__all__:
