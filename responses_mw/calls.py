@@ -89,7 +89,7 @@ class Router(Calls):
 
     def _made(self) -> ResponsesApp:
         loaded = config.load(self._said)
-        store = self._where or config.store_url()
+        store = config.store_url() if self._where is None else self._where
         return _application(loaded, store, self._settings, **self._watching)
 
     async def _runtime(self) -> Runtime:
