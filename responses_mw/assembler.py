@@ -185,7 +185,7 @@ class ResponseAssembler:
             case NativeTurn():
                 self.native = delta
             case UsageReported():
-                self.usage = delta
+                self.usage = delta if delta.countable else self.usage
             case UpstreamInfo():
                 self.info = delta.after(self.info)
                 if delta.service_tier:

@@ -12,6 +12,10 @@ from typing import Any, Literal
 StopReason = Literal["stop", "max_output_tokens", "content_filter", "max_messages", "steered"]
 
 
+_UNCOUNTABLE = 1 << 53
+"""JSON numbers are whole up to here everywhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamInfo:
     """The upstream accepted the turn (2xx). First delta of every HTTP provider; fields as they get
@@ -156,6 +160,18 @@ class UsageReported:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     cost: float | None = None
+
+    @property
+    def countable(self) -> bool:
+        """An upstream may report anything; an answer is not lost for it."""
+        counts = (
+            self.input_tokens,
+            self.output_tokens,
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+        )
+        return all(type(count) is int and 0 <= count < _UNCOUNTABLE for count in counts)
 
 
 @dataclass(frozen=True, slots=True)
