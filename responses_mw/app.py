@@ -93,7 +93,7 @@ class ResponsesApp(Starlette):
                 *self._sockets.routes(),
                 *meta.routes(),
                 *UsageRoutes(self, owner=self._owner_of).routes(),
-                *KeyRoutes(self).routes(),
+                *KeyRoutes(self, owner=self._owner_of).routes(),
                 *metrics.routes(),
             ],
             lifespan=self.lifespan,

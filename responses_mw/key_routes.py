@@ -1,48 +1,23 @@
-"""The routes `/key/...`: virtual keys made, listed and revoked by whoever has the master key.
+"""The routes `/key/...`: virtual keys made, listed and revoked by whoever has the master key."""
 
-LiteLLM's names for the fields are understood, too.
-"""
-
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from pydantic import AliasChoices, Field
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from responses_mw import key_making
 from responses_mw.errors import NotFound
 from responses_mw.http import json_response, read_body
+from responses_mw.key_schema import NewKey, Revoked
 from responses_mw.keys import PREFIX, check_master, digest_of
 from responses_mw.preparation import kept
 from responses_mw.runtime import Runtime
-from responses_mw.schema import RequestBody
 from stores.accounts import StoredKey
 
 MOST_BODY_BYTES = 1024 * 1024
-
-
-def _named(*names: str) -> Any:
-    return Field(default=None, validation_alias=AliasChoices(*names))
-
-
-class NewKey(RequestBody):
-    owner: str = Field(validation_alias=AliasChoices("owner", "user_id"), max_length=512)
-    name: str | None = _named("name", "key_alias")
-    models: list[str] | None = None
-    max_budget: float | None = None
-    budget_duration: str | None = None
-    rpm: int | None = _named("rpm", "rpm_limit")
-    tpm: int | None = _named("tpm", "tpm_limit")
-    expires: str | None = _named("expires", "duration")
-
-
-class Revoked(RequestBody):
-    """Ids of keys, or the keys themselves."""
-
-    keys: list[str] = Field(min_length=1, max_length=1000)
 
 
 class Application(Protocol):
@@ -50,11 +25,13 @@ class Application(Protocol):
 
 
 class KeyRoutes:
+    """`owner` raises Unauthorized for a stranger."""
+
     def __init__(
-        self, app: Application, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, app: Application, *, owner: Callable[[HTTPConnection], Awaitable[str]]
     ) -> None:
         self._app = app
-        self._now = now
+        self._owner = owner
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -65,7 +42,7 @@ class KeyRoutes:
         ]
 
     async def generate(self, request: Request) -> Response:
-        check_master(request)
+        await self._check(request)
         asked = NewKey.parse(await read_body(request, limit=MOST_BODY_BYTES))
         secret, key = key_making.new_key(**asked.model_dump())
         store = (await kept(self._app.open())).store
@@ -73,13 +50,13 @@ class KeyRoutes:
         return json_response({"key": secret, **key_making.shown(key)})
 
     async def listed(self, request: Request) -> Response:
-        check_master(request)
+        await self._check(request)
         store = (await kept(self._app.open())).store
         found = await kept(store.keys(owner=request.query_params.get("owner")))
         return json_response({"object": "list", "data": [key_making.shown(key) for key in found]})
 
     async def info(self, request: Request) -> Response:
-        check_master(request)
+        await self._check(request)
         named = request.query_params.get("key", "")
         (key,) = await self._found([named])
         if key is None:
@@ -88,17 +65,21 @@ class KeyRoutes:
 
     async def delete(self, request: Request) -> Response:
         """What was used with a key stays known: it is revoked, not forgotten."""
-        check_master(request)
+        await self._check(request)
         asked = Revoked.parse(await read_body(request, limit=MOST_BODY_BYTES))
         store = (await kept(self._app.open())).store
         revoked = [
             key.id
             for key in await self._found(asked.keys)
-            if key is not None and await kept(store.revoke_key(key.id, at=self._now()))
+            if key is not None and await kept(store.revoke_key(key.id, at=datetime.now(UTC)))
         ]
         if not revoked:
             raise NotFound("There are no such keys that still hold.", param="keys")
         return json_response({"object": "key.deleted", "deleted_keys": revoked})
+
+    async def _check(self, request: Request) -> None:
+        await self._owner(request)
+        check_master(request)
 
     async def _found(self, named: list[str]) -> list[StoredKey | None]:
         store = (await kept(self._app.open())).store

@@ -65,6 +65,10 @@ def answer_schemas() -> dict[str, JsonSchema]:
             status=TEXT,
             deployments={"type": "object", "additionalProperties": COUNT},
         ),
+        "totals": record(object=one_of("list"), data=array(_TOTAL), has_more=FLAG),
+        "key": _KEY,
+        "keys": record(object=one_of("list"), data=array(component("key"))),
+        "deleted_keys": record(object=one_of("key.deleted"), deleted_keys=array(TEXT)),
         "openapi": record(openapi=TEXT, info=OBJECT, paths=OBJECT, components=OBJECT),
         "event": _event(),
         "event_message": _EVENT_MESSAGE,
@@ -79,11 +83,13 @@ _ERROR = record(
     error=record(message=TEXT, type=TEXT, param=nullable(TEXT), code=nullable(TEXT)),
 )
 _USAGE = record(
+    "cost",
     input_tokens=COUNT,
     input_tokens_details=record(cached_tokens=COUNT, cache_write_tokens=COUNT),
     output_tokens=COUNT,
     output_tokens_details=record(reasoning_tokens=COUNT),
     total_tokens=COUNT,
+    cost=NUMBER,
 )
 _LIST = record(
     object=one_of("list"),
@@ -93,6 +99,35 @@ _LIST = record(
     has_more=FLAG,
 )
 _MODEL = record(id=TEXT, object=one_of("model"), created=COUNT, owned_by=TEXT)
+
+_TOTAL = record(
+    requests=COUNT,
+    input_tokens=COUNT,
+    output_tokens=COUNT,
+    cached_tokens=COUNT,
+    cache_write_tokens=COUNT,
+    reasoning_tokens=COUNT,
+    cost=nullable(NUMBER),
+    unpriced_requests=COUNT,
+)
+_KEY = record(
+    "key",
+    object=one_of("key"),
+    id=TEXT,
+    key=TEXT,
+    owner=TEXT,
+    name=nullable(TEXT),
+    models=nullable(array(TEXT)),
+    max_budget=nullable(NUMBER),
+    spent=NUMBER,
+    budget_duration_s=nullable(COUNT),
+    budget_ends=nullable(TEXT),
+    rpm=nullable(COUNT),
+    tpm=nullable(COUNT),
+    created_at=TEXT,
+    expires_at=nullable(TEXT),
+    revoked_at=nullable(TEXT),
+)
 
 
 # --- items

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from responses_mw.included import VALUES as INCLUDE
 from responses_mw.json_schema import JsonSchema
 from responses_mw.openapi_answers import COUNT, FLAG, TEXT, array, one_of
+from stores.accounts import GROUPS
 
 _OWNED = ("401", "403", "500", "503")
 _PROVIDED = ("400", "401", "403", "404", "409", "413", "429", "500", "502", "503", "504", "5XX")
@@ -50,10 +51,18 @@ _RESUME: Mapping[str, JsonSchema] = {
     },
     **_INCLUDE,
 }
+_SUMMED: Mapping[str, JsonSchema] = {
+    "group_by": {**TEXT, "description": f"With commas between: {', '.join(GROUPS)}."},
+    "start": {**TEXT, "description": "A date, a date and time, or seconds since the epoch."},
+    "end": {**TEXT, "description": "The first moment that does not count."},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1000},
+    **dict.fromkeys(GROUPS, TEXT),
+}
 _TURN_HEADERS = {
     "x-request-id": "The request's own id.",
     "x-responses-mw-deployment": "Which deployment of the model answered.",
     "x-responses-mw-fallback": "`from->to`, models or deployments, where another one answered.",
+    "x-response-cost": "Dollars, where the price is known and the answer is whole.",
     "x-responses-mw-dropped": "Parameters for which the provider has no field, with commas.",
 }
 _ITS_ID = {"id": "$response.body#/id"}
@@ -228,6 +237,50 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             answers="health",
             errors=("503",),
             open=True,
+        )
+    },
+    "/usage": {
+        "GET": Operation(
+            id="sumUsage",
+            summary="What was used and what it cost, the dearest first",
+            answers="totals",
+            errors=("400", *_OWNED),
+            query=_SUMMED,
+        )
+    },
+    "/key/generate": {
+        "POST": Operation(
+            id="makeKey",
+            summary="A virtual key, shown this once; for the master key only",
+            body="new_key",
+            answers="key",
+            errors=("400", "413", *_OWNED),
+        )
+    },
+    "/key/list": {
+        "GET": Operation(
+            id="listKeys",
+            summary="All virtual keys, without what they are; for the master key only",
+            answers="keys",
+            query={"owner": TEXT},
+        )
+    },
+    "/key/info": {
+        "GET": Operation(
+            id="getKey",
+            summary="One virtual key, by its id or by itself; for the master key only",
+            answers="key",
+            errors=("404", *_OWNED),
+            query={"key": TEXT},
+        )
+    },
+    "/key/delete": {
+        "POST": Operation(
+            id="revokeKeys",
+            summary="Let keys in no more; for the master key only",
+            body="revoked_keys",
+            answers="deleted_keys",
+            errors=("400", "404", "413", *_OWNED),
         )
     },
     "/metrics": {

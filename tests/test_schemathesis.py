@@ -38,6 +38,9 @@ CONCERNING_OTHERS = (
     "was not made with background: true",
     "No item with id",
     "No input item with id",
+    "must be a date such as",  # of usage: what dates and groups look like needs words
+    "group_by takes",
+    "owner can only be your own",
 )
 """Of the messages of what a request that the document allows may be refused for."""
 
