@@ -8,11 +8,14 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import asked
 import httpx2
+import items_sampled
 import jsonschema_rs
 import pytest
 import test_items
 import test_schema
+import test_schema_taken
 from cases import SHARED, needs_recordings
 from fastapi import FastAPI
 from hypothesis import given, settings
@@ -23,8 +26,9 @@ from starlette.routing import Route
 from responses_mw import ResponsesApp, Settings
 from responses_mw.aside_schema import compact_request, count_request
 from responses_mw.conversation_schema import ConversationUpdate, NewConversation, NewItems
-from responses_mw.envelope import _USUAL
+from responses_mw.envelope import _USUAL, response_body
 from responses_mw.errors import InvalidRequest
+from responses_mw.items import stored_items
 from responses_mw.json_schema import PREFIX
 from responses_mw.openapi import document
 from responses_mw.openapi_routes import OPERATIONS
@@ -182,7 +186,7 @@ async def test_a_fastapi_host_can_take_it_into_its_own() -> None:
 # --- what requests may hold
 
 
-@pytest.mark.parametrize("parameters", test_schema.VALID, ids=lambda v: str(v)[:50])
+@pytest.mark.parametrize("parameters", test_schema_taken.VALID, ids=lambda v: str(v)[:50])
 def test_a_valid_parameter_is_described(parameters: dict[str, Any]) -> None:
     check_agreement({"model": "m", "input": "Hi.", **parameters})
 
@@ -192,7 +196,7 @@ def test_null_is_as_good_as_absent(name: str) -> None:
     check_agreement({"model": "m", "input": "Hi.", name: None})
 
 
-@pytest.mark.parametrize("sample", test_items.SAMPLES, ids=lambda v: str(v)[:50])
+@pytest.mark.parametrize("sample", items_sampled.SAMPLES, ids=lambda v: str(v)[:50])
 def test_an_item_is_described(sample: dict[str, Any]) -> None:
     check_agreement({"model": "m", "input": [sample]})
 
@@ -273,13 +277,13 @@ def test_what_real_clients_sent_is_described() -> None:
 
 
 BODIES: list[tuple[str, dict[str, Any]]] = [
-    *(("create", {"model": "m", "input": "Hi.", **given}) for given in test_schema.VALID),
-    *(("create", {"model": "m", "input": [item]}) for item in test_items.SAMPLES),
-    ("count", {"input": "Hi.", "tools": [test_schema.WEATHER], "personality": "p"}),
+    *(("create", {"model": "m", "input": "Hi.", **given}) for given in test_schema_taken.VALID),
+    *(("create", {"model": "m", "input": [item]}) for item in items_sampled.SAMPLES),
+    ("count", {"input": "Hi.", "tools": [asked.WEATHER], "personality": "p"}),
     ("compact", {"model": "m", "input": "Hi.", "service_tier": "flex"}),
     ("new_conversation", {"metadata": {"a": "b"}, "items": [{"role": "user", "content": "Hi."}]}),
     ("conversation_update", {"metadata": {"a": "b"}}),
-    ("new_items", {"items": test_items.SAMPLES[:2]}),
+    ("new_items", {"items": items_sampled.SAMPLES[:2]}),
 ]
 
 
@@ -303,9 +307,9 @@ def test_the_document_and_the_server_agree_on_any_change(
         case "remove":
             del container[key]
         case "add" if isinstance(container, dict):
-            container[data.draw(st.text(max_size=3))] = data.draw(test_schema.JSON)
+            container[data.draw(st.text(max_size=3))] = data.draw(test_schema_taken.JSON)
         case _:
-            container[key] = data.draw(test_schema.JSON)
+            container[key] = data.draw(test_schema_taken.JSON)
 
     check_agreement(changed, name)
 
@@ -318,16 +322,16 @@ def test_every_key_of_a_response_is_described() -> None:
 
     assert set(_USUAL) <= set(described["required"])
     everything = validator("response")
-    for parameters in test_schema.VALID:
+    for parameters in test_schema_taken.VALID:
         request = CreateRequest.of({"model": "m", "input": "Hi.", **parameters})
-        body = test_schema.response_body(request, id="resp_1", created_at=1, model="m")
+        body = response_body(request, id="resp_1", created_at=1, model="m")
         everything.validate(body)
         assert set(body) <= set(described["properties"])
 
 
-@pytest.mark.parametrize("sample", test_items.SAMPLES, ids=lambda v: str(v)[:50])
+@pytest.mark.parametrize("sample", items_sampled.SAMPLES, ids=lambda v: str(v)[:50])
 def test_a_listed_item_is_described(sample: dict[str, Any]) -> None:
-    (stored,) = test_schema.stored_items([sample], test_items.RESPONSE)
+    (stored,) = stored_items([sample], items_sampled.RESPONSE)
 
     validator("item").validate(stored)
 
@@ -338,7 +342,7 @@ ASKED: list[dict[str, Any]] = [
     {"reasoning": {"effort": "high", "summary": "auto"}},
     {"include": ["message.output_text.logprobs"], "top_logprobs": 2},
     {"max_output_tokens": 16},
-    {"tools": [test_schema.WEATHER], "tool_choice": "required"},
+    {"tools": [asked.WEATHER], "tool_choice": "required"},
     {"background": True},
 ]
 
