@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from routed import Answered, ask, at, record, router, saying, status, upstreams
+from routed import Answered, Time, ask, at, record, router, saying, status, upstreams
 
 from responses_mw.errors import UpstreamRefused
 from responses_mw.records import Caller
@@ -103,6 +103,17 @@ async def test_tokens_are_counted_over_all_workers(server: str) -> None:
             with pytest.raises(UpstreamRefused) as refused:
                 await ask_all()
     assert refused.value.status == 429
+
+
+async def test_a_worker_that_was_idle_knows_what_is_spent(server: str) -> None:
+    async with upstreams(saying("a", tokens=120)) as (a,):
+        models = {"m": [at(a, "a", tpm=100)]}
+        rules = {"strategy": "usage-based-routing", "time": Time()}
+        async with workers(server, models, **rules) as (one, two):
+            await ask(one)
+            with pytest.raises(UpstreamRefused):
+                await ask(two)
+    assert len(a.exchanges) == 1
 
 
 async def test_a_session_stays_where_it_was_on_any_worker(server: str) -> None:
