@@ -60,7 +60,8 @@ class ResponseRoutes:
             return json_response(generation.as_created, headers=headers_of(generation))
         if not asked.stream:
             response = await _unless_left(generation, generation.result(), request)
-            return json_response(response, headers=headers_of(generation))
+            cost = cost_headers(generation.noted.cost_nano)
+            return json_response(response, headers={**headers_of(generation), **cost})
         return await _streamed(generation, request)
 
     async def get(self, request: Request) -> Response:
@@ -105,7 +106,7 @@ def headers_of(generation: Generation) -> dict[str, str]:
         headers["x-responses-mw-fallback"] = generation.noted.fallback
     if generation.dropped:
         headers["x-responses-mw-dropped"] = ",".join(generation.dropped)
-    return {**headers, **cost_headers(generation.noted.cost_nano), **generation.notes}
+    return {**headers, **generation.notes}
 
 
 def cost_headers(nano: int | None) -> dict[str, str]:
