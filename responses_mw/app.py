@@ -112,6 +112,8 @@ class ResponsesApp(Starlette):
         owner: Owner | None = None,
         settings: Settings | None = None,
         store: SessionStore | str | None = None,
+        hooks: Sequence[Any] = (),
+        callbacks: Sequence[Any] = (),
     ) -> Self:
         """From a configuration file in LiteLLM's shape, or what it parses to. `settings` and
         `store` take the place of the file's."""
@@ -124,6 +126,8 @@ class ResponsesApp(Starlette):
             owner=owner,
             settings=settings or loaded.settings,
             routing=loaded.routing,
+            hooks=hooks,
+            callbacks=callbacks,
         )
 
     @property

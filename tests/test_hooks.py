@@ -350,3 +350,15 @@ async def test_the_documents_example_does_what_it_says(stream: bool) -> None:
         assert text(await said(http, stream=stream)) == "your card is **** as you know"
         refused = await create(http, "mine is 1234-5678-1234-5678")
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "card")
+
+
+async def test_a_configured_application_takes_hooks_and_callbacks_too() -> None:
+    params = {"model": "python/responses_mw.testing:EchoProvider"}
+    app = ResponsesApp.from_config(
+        {"model_list": [{"model_name": "m", "litellm_params": params}]},
+        store=MemoryStore(),
+        hooks=[Shouting()],
+    )
+    transport = InProcessTransport(app)
+    async with app.lifespan(), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        assert text((await create(http)).json()) == "USER: HI"

@@ -97,10 +97,12 @@ class _Opened:
     headers: "Token[Mapping[str, str]]"
 
     @classmethod
-    def of(cls, span: Span) -> "_Opened":
+    def of(cls, span: Span, *, asks: bool) -> "_Opened":
+        """`asks`: an upstream is asked within it."""
         headers: dict[str, str] = {}
         current = trace.set_span_in_context(span)
-        propagate.inject(headers, current)
+        if asks:
+            propagate.inject(headers, current)
         return cls(span, context.attach(current), outgoing.HEADERS.set(headers))
 
     def close(self, error: str | None) -> None:
@@ -120,7 +122,7 @@ class _Trace:
         self.span = span
         self._tracer = tracer
         self._record = record
-        self._turn = _Opened.of(span)
+        self._turn = _Opened.of(span, asks=False)
         self._attempt: _Opened | None = None
         self._attempts = 0
         self._provider = "unknown"
@@ -151,13 +153,14 @@ class _Trace:
                 "responses_mw.deployment": str(deployment.id),
             },
         )
-        self._attempt = _Opened.of(span)
+        self._attempt = _Opened.of(span, asks=True)
 
     def end(self) -> None:
         self._close_attempt()
         if self.span.is_recording():
-            self.span.set_attribute("gen_ai.provider.name", self._provider)
-            self.span.set_attributes(_answered(self._record))
+            self.span.set_attributes(
+                {"gen_ai.provider.name": self._provider, **_answered(self._record)}
+            )
         self._turn.close(self._record.error)
 
     def _close_attempt(self) -> None:
