@@ -343,7 +343,7 @@ class Service:
     def _assembler(self, body: dict[str, Any], turn: Turn, seal: Seal | None) -> ResponseAssembler:
         return ResponseAssembler(
             body,
-            callable_tools=_callable_tools(turn),
+            callable_tools=turn.callable_tools,
             raw_reasoning=self._runtime.settings.raw_reasoning,
             seal=seal,
         )
@@ -386,17 +386,6 @@ def _is_response(id: str) -> bool:
 def _with_input(history: History | None, items: list[Item]) -> History:
     before = [] if history is None else history.turns
     return History("in_progress", [*before, StoredTurn(items, [])])
-
-
-def _callable_tools(turn: Turn) -> frozenset[str] | None:
-    """None where any call is the model's own business: no tool_choice narrowed it."""
-    if turn.choice == "none":
-        return frozenset()
-    if turn.forced_tool is not None:
-        return frozenset({turn.forced_tool})
-    if len(turn.offered_tools) < len(turn.tools):
-        return frozenset(str(tool.get("name")) for tool in turn.offered_tools)
-    return None
 
 
 def _not_found(id: str) -> NotFound:

@@ -97,6 +97,17 @@ class Turn:
         return [tool for tool in self.tools if _identity(tool) in allowed]
 
     @property
+    def callable_tools(self) -> frozenset[str] | None:
+        """None where any call is the model's own business: no tool_choice narrowed it."""
+        if self.choice == "none":
+            return frozenset()
+        if self.forced_tool is not None:
+            return frozenset({self.forced_tool})
+        if len(self.offered_tools) < len(self.tools):
+            return frozenset(str(tool.get("name")) for tool in self.offered_tools)
+        return None
+
+    @property
     def choice(self) -> ToolChoice:
         """Whether a tool must, may or must not be called; a forced tool is `required`."""
         choice = self.tool_choice
