@@ -191,7 +191,7 @@ class HTTPProvider:
                 with self._translated():
                     return await transport.handle_async_request(asked)
             except UpstreamUnavailable as error:
-                if attempt == self._timeouts.connect_retries or not _never_connected(error):
+                if attempt == self._timeouts.connect_retries or not _never_asked(error):
                     raise
                 await asyncio.sleep(0.05 * 4**attempt)
         raise AssertionError("the last attempt returns or raises")
@@ -390,9 +390,11 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
 
 
-def _never_connected(error: UpstreamUnavailable) -> bool:
-    """Only then is it certain that nobody has begun to answer."""
+def _never_asked(error: UpstreamUnavailable) -> bool:
+    """Only then is it certain that nobody has begun to answer: there was no connection, or a kept
+    one was closing before the request was written to it."""
     import aiohttp
 
-    cause: Any = error.__cause__
-    return isinstance(getattr(cause, "__cause__", None), aiohttp.ClientConnectorError)
+    cause = error.__cause__ and error.__cause__.__cause__
+    closing = cause and isinstance(cause.__cause__, aiohttp.ClientConnectionResetError)
+    return bool(closing) or isinstance(cause, aiohttp.ClientConnectorError)
