@@ -36,7 +36,7 @@ async def persistently(attempt: Callable[[], Awaitable[T]], *, seconds: float) -
 
 def previous_response_not_found(id: str | None) -> InvalidRequest:
     return InvalidRequest(
-        f"Previous response with id '{id}' not found.",
+        f"Previous response with id '{str(id)[:100]}' not found.",
         param="previous_response_id",
         code="previous_response_not_found",
     )
