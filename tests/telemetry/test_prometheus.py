@@ -1,4 +1,4 @@
-"""Metrics: what is counted, who may read it, and that the log says the same."""
+"""Metrics: what is counted, who may read it, and that log and usage say the same."""
 
 import asyncio
 import json
@@ -235,7 +235,7 @@ def log() -> Iterator[Fields]:
     logger.setLevel(logging.NOTSET)
 
 
-async def test_ten_thousand_responses_have_the_same_totals_in_log_and_metrics(log: Fields) -> None:
+async def test_ten_thousand_responses_have_the_same_totals_everywhere(log: Fields) -> None:
     prices = {"input_cost_per_token": 3e-6, "output_cost_per_token": 15e-6}
     priced = Deployment(Metered(), prices=prices)
     models = {"priced": priced, "unpriced": Metered()}
@@ -254,7 +254,7 @@ async def test_ten_thousand_responses_have_the_same_totals_in_log_and_metrics(lo
                 "metadata": {"asked": json.dumps({"tokens": tokens, "breaks": breaks})},
             }
             sent.update(requests=1, input=tokens[0], output=tokens[1], failed=breaks)
-            generation = await service.create(CreateRequest.of(body), owner="all")
+            generation = await service.create(CreateRequest.of(body), owner="default")
             try:
                 await generation.result()
             except ResponsesError:
@@ -266,6 +266,7 @@ async def test_ten_thousand_responses_have_the_same_totals_in_log_and_metrics(lo
         transport = InProcessTransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
             found = parsed((await http.get("/metrics")).text)
+            usage = (await http.get("/usage", params={"group_by": "user,model"})).json()["data"]
 
     turns = log.turns
     assert len(turns) == sent["requests"] == 10_000
@@ -273,6 +274,16 @@ async def test_ten_thousand_responses_have_the_same_totals_in_log_and_metrics(lo
     for kind in ("input", "output"):
         counted = total(found, "responses_mw_tokens_total", kind=kind)
         assert counted == sum(turn[f"{kind}_tokens"] for turn in turns) == sent[kind]
+    for row in usage:
+        own = [
+            turn for turn in turns if (turn["user"], turn["model"]) == (row["user"], row["model"])
+        ]
+        assert row["requests"] == len(own)
+        assert row["input_tokens"] == sum(turn["input_tokens"] for turn in own)
+        assert row["output_tokens"] == sum(turn["output_tokens"] for turn in own)
+        if row["model"] == "priced":
+            assert row["cost"] == pytest.approx(sum(turn["cost"] for turn in own), abs=1e-9)
+    assert sum(row["requests"] for row in usage) == 10_000
     failed = sum(turn["status"] == "failed" for turn in turns)
     assert total(found, "responses_mw_requests_total", status="failed") == failed == sent["failed"]
     for model in models:
