@@ -30,7 +30,7 @@ Part = dict[str, Any]
 _MAX_IMAGE_URL = 20 * 1024 * 1024
 _MAX_FILE_DATA = 32 * 1024 * 1024
 # Only the head is looked at: the rest may be megabytes, and the provider decodes it anyway.
-# Written so that they mean the same in JSON Schema: no flags, and no \s, which is another set there.
+# Written so that they mean the same in JSON Schema: no flags, and no \s, another set there.
 _WEB_URL = re.compile(r"^[hH][tT][tT][pP][sS]?://[^\x00-\x20/?#]")
 _IMAGE_DATA = re.compile(
     r"^[dD][aA][tT][aA]:[iI][mM][aA][gG][eE]/[A-Za-z0-9_.+-]+(;[A-Za-z0-9_.+=-]+)*"
