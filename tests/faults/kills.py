@@ -79,18 +79,26 @@ class Client:
     conversation: str | None = None
     turns: list[Turn] = field(default_factory=list)
 
-    async def talk(self, victim: Victim, hook: Hook, *asked: str) -> None:
-        """Asks these, then goes on with short turns until the server is gone."""
+    def forget(self) -> None:
+        """The next turn begins a new conversation."""
+        self.said, self.last, self.conversation = [], None, None
+        self.turns.clear()
+
+    async def talk(self, victim: Victim, hook: Hook, *asked: str, turns: int = 1000) -> int:
+        """Asks these, then goes on with short turns until the server is gone; how many ended."""
+        ended = 0
         async with talking(victim) as http:
             try:
-                for text in (*asked, *(_any_turn() for _ in range(1000))):
+                for text in (*asked, *(_any_turn() for _ in range(turns))):
                     turn = Turn([*self.said, text])
                     self.turns.append(turn)
                     await self.way(self, http, victim, turn, hook)
                     assert turn.ended is not None, "a stream ended without a terminal event"
                     self.said, self.last = [*turn.said, turn.answer], turn.id
+                    ended += 1
             except _CUT:
                 self.said, self.last, self.conversation = [], None, None
+        return ended
 
     def heard(self, turn: Turn, event: Event, hook: Hook) -> None:
         """Of a stream; `hook` may end the server at this very moment."""

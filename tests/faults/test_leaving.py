@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from kills import talking, text_of
 from live import line, live
 from upstream import Exchange, Upstream, upstream
-from victims import Nursery, Victim, answer_to, asking, nursery
+from victims import Nursery, Victim, answer_to, asking, nursery, resident_mib
 
 from responses_mw import ChatCompletions, ResponsesApp, Settings
 from responses_mw.transport import HTTPProvider
@@ -139,24 +138,19 @@ async def asked(victim: Victim, text: str) -> tuple[asyncio.StreamReader, asynci
     return reader, writer
 
 
-def resident_kib(victim: Victim) -> int:
-    kib: int = psutil.Process(victim.pid).memory_info().rss // 1024
-    return kib
-
-
 async def test_idle_streams_hold_little_memory(born: Nursery) -> None:
     victim = born.start()
     async with talking(victim) as http:
         for _ in range(20):
             await http.post("/responses", json={"model": "paced", "input": asking(2)})
-        before = resident_kib(victim)
+        before = resident_mib(victim)
         waiting = [await asked(victim, asking(1, wait_s=60)) for _ in range(IDLE)]
         tasks = 0
         async with asyncio.timeout(30):
             while tasks < IDLE:
                 await asyncio.sleep(0.1)
                 tasks = int((await http.get(f"http://{victim.address}/tasks")).text)
-        each = (resident_kib(victim) - before) / IDLE
+        each = (resident_mib(victim) - before) * 1024 / IDLE
         print(f"{IDLE} idle streams: {each:.0f} KiB each")
         assert each < KIB_PER_IDLE_STREAM
         begun = time.monotonic()
@@ -173,7 +167,7 @@ async def test_slow_readers_stall_nobody(born: Nursery) -> None:
     victim = born.start()
     async with talking(victim) as http:
         await http.post("/responses", json={"model": "paced", "input": asking(2)})
-        before = resident_kib(victim)
+        before = resident_mib(victim)
         slow = [await asked(victim, asking(20_000)) for _ in range(SLOW_READERS)]
         for reader, _ in slow:
             assert await reader.readexactly(1) == b"H"
@@ -184,7 +178,7 @@ async def test_slow_readers_stall_nobody(born: Nursery) -> None:
         begun = time.monotonic()
         answer = await http.post("/responses", json={"model": "paced", "input": text})
         took = time.monotonic() - begun
-        each = (resident_kib(victim) - before) / 1024 / SLOW_READERS
+        each = (resident_mib(victim) - before) / SLOW_READERS
         print(f"slow readers of 20,000 events: {each:.1f} MiB each; another turn took {took:.2f} s")
         assert text_of(answer.json()) == answer_to([text])
         assert took < 2

@@ -71,6 +71,16 @@ class Victim:
         return f"http://{self.address}/v1"
 
 
+def resident_mib(victim: Victim) -> float:
+    pages = int(Path(f"/proc/{victim.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def files(victim: Victim) -> int:
+    """How many it has open."""
+    return len(os.listdir(f"/proc/{victim.pid}/fd"))
+
+
 class Nursery:
     """`log` is where the servers' standard error goes."""
 
