@@ -27,7 +27,7 @@ from responses_mw.included import check_include, shown
 from responses_mw.loop_thread import LoopThread
 from responses_mw.preparation import kept
 from responses_mw.records import Caller
-from responses_mw.routes import headers_of
+from responses_mw.routes import cost_headers, headers_of
 from responses_mw.runtime import Runtime
 from responses_mw.schema import CreateRequest
 from responses_mw.service import Service
@@ -178,7 +178,9 @@ class Calls(ABC):
         if request.stream:
             return await _begun(generation)
         try:
-            return Response(await generation.result(), headers_of(generation))
+            result = await generation.result()
+            cost = cost_headers(generation.noted.cost_nano)
+            return Response(result, {**headers_of(generation), **cost})
         except asyncio.CancelledError:
             generation.leave()
             raise

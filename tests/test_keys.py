@@ -1,0 +1,460 @@
+"""Virtual keys before a served application: what they open, whose data, how much they may spend."""
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import pytest
+from every_store import store, store_url
+from live import Line, live
+from starlette.routing import Route
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from responses_mw.app import ResponsesApp
+from responses_mw.cli.standalone import Standalone
+from responses_mw.deltas import Delta, Stopped, TextDelta, UsageReported
+from responses_mw.keys import KNOWN_S, PREFIX, KeyRing, new_secret
+from responses_mw.router import Deployment
+from responses_mw.settings import Settings
+from responses_mw.testing import EchoProvider
+from responses_mw.testing.asgi import InProcessTransport
+from responses_mw.turn import Turn
+from stores import MemoryStore, SessionStore, open_store
+
+__all__ = ["store", "store_url"]
+
+MASTER = "sk-master"
+
+
+@dataclass
+class Dear:
+    """Every answer costs a dollar and has 100 tokens; it takes as long as `gate` is closed."""
+
+    asked: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+        self.asked += 1
+        await self.gate.wait()
+        yield TextDelta("Dear.")
+        yield UsageReported(input_tokens=60, output_tokens=40)
+        yield Stopped()
+
+
+def served(store: SessionStore, provider: Any = None) -> Standalone:
+    dear = provider or Dear()
+    if provider is None:
+        dear.gate.set()
+    prices = {"input_cost_per_token": 0.01, "output_cost_per_token": 0.01}
+    models = {
+        "dear": Deployment(dear, prices=prices),
+        "echo": Deployment(EchoProvider()),
+        "other": Deployment(EchoProvider()),
+    }
+    app = ResponsesApp(store=store, models=models, settings=Settings(drain_s=1))
+    return Standalone(app, key=MASTER)
+
+
+@contextlib.asynccontextmanager
+async def running(app: Standalone) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = InProcessTransport(app)
+    async with (
+        app._responses.lifespan(),
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost/v1") as http,
+    ):
+        yield http
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def make(http: httpx2.AsyncClient, owner: str = "ann", **given: Any) -> str:
+    body = {"owner": owner, **given}
+    answer = await http.post("/key/generate", json=body, headers=bearer(MASTER))
+    assert answer.status_code == 200, answer.text
+    key = answer.json()["key"]
+    assert key.startswith(PREFIX)
+    return str(key)
+
+
+async def ask(http: httpx2.AsyncClient, key: str, model: str = "echo", **given: Any) -> Any:
+    body = {"model": model, "input": "hi", **given}
+    return await http.post("/responses", json=body, headers=bearer(key))
+
+
+def error(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+# --- whose data
+
+
+BODIES: dict[str, Any] = {
+    "POST /responses": {"model": "echo", "input": "hi", "previous_response_id": "ID"},
+    "POST /responses/input_tokens": {
+        "model": "echo",
+        "input": "hi",
+        "previous_response_id": "ID",
+    },
+    "POST /responses/compact": {"model": "echo", "input": "hi", "previous_response_id": "ID"},
+    "POST /conversations/{id}": {"metadata": {"a": "b"}},
+    "POST /conversations/{id}/items": {"items": [{"role": "user", "content": "hi"}]},
+}
+NOBODYS = {
+    "POST /conversations",
+    "GET /models",
+    "GET /models/{name:path}",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /openapi.json",
+    "GET /metrics",
+}
+"""Routes that touch nobody's data."""
+MASTERS = {
+    "POST /key/generate",
+    "GET /key/list",
+    "GET /key/info",
+    "POST /key/delete",
+}
+
+
+def routes() -> Iterator[str]:
+    app = ResponsesApp(store=MemoryStore(), models={"echo": EchoProvider()})
+    for route in app.routes:
+        if isinstance(route, Route):
+            yield from (f"{method} {route.path}" for method in sorted(route.methods or ()))
+
+
+OWNED = sorted({*routes()} - NOBODYS - MASTERS - {f"HEAD {r.partition(' ')[2]}" for r in routes()})
+
+
+@dataclass
+class Data:
+    """What one owner has: a response, one that runs, an item, a conversation and one of its."""
+
+    response: str
+    running: str
+    item: str
+    conversation: str
+    posted: str
+
+
+async def data_of(http: httpx2.AsyncClient, key: str) -> Data:
+    response = (await ask(http, key)).json()
+    runs = (await ask(http, key, "dear", background=True)).json()
+    headers = bearer(key)
+    items = [{"role": "user", "content": "mine"}]
+    conversation = await http.post("/conversations", json={"items": items}, headers=headers)
+    id = conversation.json()["id"]
+    posted = await http.get(f"/conversations/{id}/items", headers=headers)
+    return Data(
+        response["id"], runs["id"], response["output"][0]["id"], id, posted.json()["data"][0]["id"]
+    )
+
+
+def request_for(route: str, data: Data, id: str) -> tuple[str, str, Any]:
+    method, _, path = route.partition(" ")
+    whole = data.conversation if "conversations" in path else id
+    path = path.replace("{id}", whole).replace("{item_id}", data.posted)
+    text = json.dumps(BODIES.get(route)).replace("ID", id)
+    return method, path, json.loads(text)
+
+
+@pytest.mark.parametrize("route", OWNED)
+async def test_a_key_meets_its_owners_data_alone_on_every_route(route: str) -> None:
+    """Rows: the owner, another key of the same owner, a stranger, the master. Whatever a stranger
+    is told, they would have been told of an id that never was."""
+    provider = Dear()
+    async with running(served(MemoryStore(), provider)) as http:
+        ann, anns, bob = [await make(http, owner) for owner in ("ann", "ann", "bob")]
+        data = await data_of(http, ann)
+        never = Data(*(f"{kind}_{'0' * 32}" for kind in ("resp", "resp", "msg", "conv", "msg")))
+        for key in (bob, MASTER):
+            for id, no in ((data.response, never.response), (data.running, never.running)):
+                told = await _told(http, key, *request_for(route, data, id))
+                unknown = await _told(http, key, *request_for(route, never, no))
+                assert _masked(told, data) == _masked(unknown, never)
+                if route != "GET /usage":
+                    assert told[0] in (400, 404), (key, told)
+        provider.gate.set()
+        for key in (anns, ann):
+            mine = await _told(http, key, *request_for(route, data, data.response))
+            expected = (200, 400, 404) if "DELETE" in route or "cancel" in route else (200,)
+            assert mine[0] in expected, mine
+
+
+async def _told(
+    http: httpx2.AsyncClient, key: str, method: str, path: str, body: Any
+) -> tuple[int, str]:
+    answer = await http.request(method, path, json=body, headers=bearer(key))
+    return answer.status_code, answer.text
+
+
+def _masked(told: tuple[int, str], data: Data) -> tuple[int, str]:
+    status, text = told
+    for id in (data.response, data.running, data.item, data.conversation, data.posted):
+        text = text.replace(id, "ID")
+    return status, text
+
+
+def test_the_matrix_has_every_route() -> None:
+    assert len(OWNED) >= 15
+    assert {"GET /responses/{id}", "DELETE /responses/{id}", "GET /usage"} < {*OWNED}
+    assert {*routes()} > MASTERS
+
+
+async def test_a_stranger_cannot_resume_a_stream() -> None:
+    provider = Dear()
+    async with running(served(MemoryStore(), provider)) as http:
+        ann, bob = await make(http, "ann"), await make(http, "bob")
+        id = (await ask(http, ann, "dear", background=True, stream=False)).json()["id"]
+        provider.gate.set()
+        url = f"/responses/{id}?stream=true"
+        strange = await http.get(url, headers=bearer(bob))
+        mine = await http.get(url, headers=bearer(ann))
+
+    assert strange.status_code == 404
+    assert "response.completed" in mine.text
+
+
+async def test_a_websocket_is_its_keys_owners() -> None:
+    app = served(MemoryStore())
+    async with live(app) as address, httpx2.AsyncClient(base_url=f"http://{address}/v1") as http:
+        ann, bob = await make(http, "ann"), await make(http, "bob")
+        first = (await ask(http, ann)).json()["id"]
+        seen = {}
+        for key in (ann, bob):
+            url = f"ws://{address}/v1/responses"
+            async with connect(url, additional_headers=bearer(key)) as connection:
+                line = Line(connection)
+                await line.say(previous_response_id=first)
+                seen[key] = (await line.turn())[-1]
+        with pytest.raises(InvalidStatus):
+            await connect(url, additional_headers=bearer(new_secret()))
+
+    assert seen[ann]["type"] == "response.completed"
+    assert seen[bob]["error"]["code"] == "previous_response_not_found"
+
+
+async def test_only_the_master_makes_keys_and_sees_everybodys_usage() -> None:
+    async with running(served(MemoryStore())) as http:
+        ann, bob = await make(http, "ann"), await make(http, "bob")
+        for key in (ann, bob, bob):
+            await ask(http, key, "dear")
+        answers = [
+            await _told(http, ann, *route.split(), {"owner": "ann", "keys": ["k"]})
+            for route in sorted(MASTERS)
+        ]
+        bobs = await http.get("/usage?group_by=owner", headers=bearer(bob))
+        all = await http.get("/usage?group_by=owner", headers=bearer(MASTER))
+
+    assert [status for status, _ in answers] == [403] * 4
+    assert [row["requests"] for row in bobs.json()["data"]] == [2]
+    assert {row["owner"]: row["cost"] for row in all.json()["data"]} == {"ann": 1.0, "bob": 2.0}
+
+
+async def test_mounted_in_a_host_nobody_is_the_master() -> None:
+    app = ResponsesApp(store=MemoryStore(), models={"echo": EchoProvider()})
+    transport = InProcessTransport(app)
+    async with (
+        app.lifespan(),
+        httpx2.AsyncClient(transport=transport, base_url="http://test") as http,
+    ):
+        answer = await http.post("/key/generate", json={"owner": "me"})
+
+    assert error(answer) == (403, "master_key_needed")
+
+
+# --- what a key is
+
+
+async def test_a_key_is_shown_once_and_kept_as_a_digest(store: SessionStore) -> None:
+    async with running(served(store)) as http:
+        key = await make(http, name="for ann", models=["echo"], max_budget=1.5, rpm=3)
+        listed = await http.get("/key/list", headers=bearer(MASTER))
+        (told,) = listed.json()["data"]
+        by_key = await http.get(f"/key/info?key={key}", headers=bearer(MASTER))
+        by_id = await http.get(f"/key/info?key={told['id']}", headers=bearer(MASTER))
+        missing = await http.get("/key/info?key=nobody", headers=bearer(MASTER))
+
+    assert key not in listed.text
+    assert by_key.json() == by_id.json() == told
+    assert (told["owner"], told["name"], told["models"]) == ("ann", "for ann", ["echo"])
+    assert (told["max_budget"], told["spent"], told["rpm"]) == (1.5, 0, 3)
+    assert missing.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"owner": ""}, "owner"),
+        ({"owner": 1}, "owner"),
+        ({"owner": "a", "max_budget": 0}, "max_budget"),
+        ({"owner": "a", "max_budget": -1.0}, "max_budget"),
+        ({"owner": "a", "budget_duration": "30d"}, "budget_duration"),
+        ({"owner": "a", "max_budget": 1.0, "budget_duration": "soon"}, "budget_duration"),
+        ({"owner": "a", "rpm": 0}, "rpm"),
+        ({"owner": "a", "expires": "2020-01-01"}, "expires"),
+        ({"owner": "a", "colour": "red"}, "colour"),
+    ],
+)
+async def test_a_key_that_makes_no_sense_is_refused(given: dict[str, Any], param: str) -> None:
+    async with running(served(MemoryStore())) as http:
+        answer = await http.post("/key/generate", json=given, headers=bearer(MASTER))
+
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+async def test_litellms_names_are_understood() -> None:
+    body = {"user_id": "ann", "key_alias": "a", "rpm_limit": 1, "tpm_limit": 2, "duration": "30d"}
+    async with running(served(MemoryStore())) as http:
+        answer = await http.post("/key/generate", json=body, headers=bearer(MASTER))
+
+    told = answer.json()
+    assert [told[name] for name in ("owner", "name", "rpm", "tpm")] == ["ann", "a", 1, 2]
+    assert told["expires_at"] is not None
+
+
+async def test_a_key_asks_for_its_models_alone() -> None:
+    async with running(served(MemoryStore())) as http:
+        key = await make(http, models=["echo", "de*"])
+        answers = [await ask(http, key, model) for model in ("echo", "dear", "other", "nobody")]
+        models = await http.get("/models", headers=bearer(key))
+        other = await http.get("/models/other", headers=bearer(key))
+
+    assert [answer.status_code for answer in answers] == [200, 200, 403, 403]
+    assert error(answers[2]) == (403, "model_not_allowed")
+    assert {model["id"] for model in models.json()["data"]} == {"dear", "echo"}
+    assert other.status_code == 404
+
+
+async def test_a_revoked_key_generates_nothing_from_then_on(store: SessionStore) -> None:
+    async with running(served(store)) as http:
+        key = await make(http)
+        before = await ask(http, key)
+        body = {"keys": [key]}
+        revoked = await http.post("/key/delete", json=body, headers=bearer(MASTER))
+        after = await ask(http, key)
+        again = await http.post("/key/delete", json=body, headers=bearer(MASTER))
+
+    assert (before.status_code, revoked.status_code) == (200, 200)
+    assert error(after) == (401, "invalid_api_key")
+    assert again.status_code == 404
+
+
+async def test_a_key_that_was_looked_up_is_believed_for_seconds_and_no_longer() -> None:
+    store, now = MemoryStore(), [0.0]
+    ring = KeyRing(store, clock=lambda: now[0])
+    async with running(served(store)) as http:
+        key = await make(http)
+        assert await ring.find(key) is not None
+        await http.post("/key/delete", json={"keys": [key]}, headers=bearer(MASTER))
+
+        known = await ring.find(key)
+        now[0] = KNOWN_S
+        asked_again = await ring.find(key)
+
+    assert known is not None
+    assert asked_again is None
+
+
+# --- how much
+
+
+async def test_requests_beyond_a_minutes_are_refused_before_the_model_is_asked() -> None:
+    provider = Dear()
+    provider.gate.set()
+    async with running(served(MemoryStore(), provider)) as http:
+        key = await make(http, rpm=2)
+        answers = await asyncio.gather(*(ask(http, key, "dear") for _ in range(6)))
+
+    assert Counter(answer.status_code for answer in answers) == {200: 2, 429: 4}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert error(refused) == (429, "rate_limit_exceeded")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert provider.asked == 2
+
+
+async def test_tokens_beyond_a_minutes_are_refused() -> None:
+    async with running(served(MemoryStore())) as http:
+        key = await make(http, tpm=150)
+        answers = [await ask(http, key, "dear", store=n % 2 == 0) for n in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_spent_budget_is_no_use_to_try_again(
+    store: SessionStore, *, stored: bool, stream: bool
+) -> None:
+    async with running(served(store)) as http:
+        key = await make(http, max_budget=2.0)
+        answers = [await ask(http, key, "dear", store=stored, stream=stream) for _ in range(3)]
+        found = await http.get(f"/key/info?key={key}", headers=bearer(MASTER))
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert error(answers[2]) == (429, "insufficient_quota")
+    assert answers[2].headers["x-should-retry"] == "false"
+    assert found.json()["spent"] == 2.0
+
+
+async def test_a_summary_is_paid_for_like_an_answer() -> None:
+    async with running(served(MemoryStore())) as http:
+        key = await make(http, max_budget=1.0)
+        body = {"model": "dear", "input": "long"}
+        first, second = [
+            await http.post("/responses/compact", json=body, headers=bearer(key)) for _ in range(2)
+        ]
+
+    assert first.status_code == 200
+    assert error(second) == (429, "insufficient_quota")
+
+
+@pytest.mark.parametrize("store_url", ["sqlite", "postgres"], indirect=True)
+async def test_two_workers_overshoot_a_budget_by_what_was_in_flight_and_no_more(
+    store_url: str,
+) -> None:
+    """Four are let in with the last dollar; whoever comes once one of them was paid for is not."""
+    first, second = Dear(), Dear()
+    async with (
+        running(served(open_store(store_url), first)) as one,
+        running(served(open_store(store_url), second)) as two,
+    ):
+        key = await make(one, max_budget=1.0)
+        in_flight = [asyncio.create_task(ask(http, key, "dear")) for http in (one, two, one, two)]
+        while first.asked + second.asked < 4:
+            await asyncio.sleep(0.01)
+        for provider in (first, second):
+            provider.gate.set()
+        answers = await asyncio.gather(*in_flight)
+        late = await asyncio.gather(*(ask(http, key, "dear") for http in (one, two) * 10))
+        found = await one.get(f"/key/info?key={key}", headers=bearer(MASTER))
+
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert {error(answer) for answer in late} == {(429, "insufficient_quota")}
+    assert first.asked + second.asked == 4
+    assert found.json()["spent"] == 4.0
+
+
+async def test_without_a_master_key_only_a_virtual_one_is_looked_at() -> None:
+    store = MemoryStore()
+    open = Standalone(ResponsesApp(store=store, models={"echo": EchoProvider()}), key=None)
+    async with running(open) as http:
+        anybody = await ask(http, "unused")
+        key = await make(http, "ann")
+        anns = await ask(http, key)
+        wrong = await ask(http, new_secret())
+        mine = await http.get(f"/responses/{anns.json()['id']}", headers=bearer(key))
+        others = await http.get(f"/responses/{anns.json()['id']}")
+
+    assert (anybody.status_code, anns.status_code, mine.status_code) == (200, 200, 200)
+    assert error(wrong) == (401, "invalid_api_key")
+    assert others.status_code == 404
