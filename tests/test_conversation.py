@@ -122,9 +122,7 @@ NATIVE = NativeState("s", pack({"n": 1}, []))
 TURNS = {
     "words": StoredTurn([said("user", "q")], [said("assistant", "a")]),
     "nothing": StoredTurn([], []),
-    "native": StoredTurn(
-        [said("user", "q")], [said("assistant", "a")], NATIVE
-    ),
+    "native": StoredTurn([said("user", "q")], [said("assistant", "a")], NATIVE),
     "call": StoredTurn([said("user", "q")], [thought(), call("c")]),
     "calls": StoredTurn([said("user", "q")], [call("c"), call("d")]),
     "output": StoredTurn([answer("c")], [said("assistant", "a")]),
