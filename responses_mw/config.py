@@ -19,7 +19,8 @@ from responses_mw import config_known, config_routing
 from responses_mw.azure_upstreams import azure, azure_ai
 from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
 from responses_mw.config_table import Table
-from responses_mw.errors import ConfigurationError
+from responses_mw.errors import ConfigurationError, InvalidRequest
+from responses_mw.key_making import duration
 from responses_mw.local import LocalModel
 from responses_mw.places import Place, Served, address, check_address
 from responses_mw.responses_upstreams import organisation, responses_adapter, speaks_responses
@@ -79,10 +80,20 @@ def _settings(general: Table, litellm: Table) -> Settings:
     for key in ("success_callback", "failure_callback", "callbacks"):
         for name in litellm.texts(key) or ():
             litellm.warn(f"{litellm.path}.{key}: {name!r} is not supported and has no effect")
+    ttl = general.text("responses_ttl")
     return Settings(
+        ttl_s=None if ttl is None else _duration(ttl, f"{general.path}.responses_ttl"),
+        cost_in_usage=general.flag("cost_in_usage") or False,
         strict=litellm.flag("drop_params") is False,
         log_content=general.flag("store_prompts_in_spend_logs") or False,
     )
+
+
+def _duration(text: str, path: str) -> int:
+    try:
+        return duration(path, text)
+    except InvalidRequest as error:
+        raise ConfigurationError(error.message) from None
 
 
 def local_models() -> dict[str, list[Deployment]]:

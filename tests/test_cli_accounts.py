@@ -1,0 +1,173 @@
+"""`usage`, `keys`, `purge` and `export` as an operator runs them, over a store that holds turns."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from served import COMMAND, config, environment, serving
+
+from stores import SQLiteStore
+from stores.testing.turns import OWNER, STRANGER, say
+from stores.testing.usage import used
+
+MASTER = "sk-master"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Six turns of two owners and three users, and what they used."""
+    path = tmp_path / "kept.db"
+    asyncio.run(_fill(path))
+    return path
+
+
+async def _fill(path: Path) -> None:
+    async with SQLiteStore(path) as store:
+        for n in range(6):
+            owner, user = (OWNER, STRANGER)[n % 2], f"u{n % 3}"
+            await say(store, f"r{n}", owner=owner, end_user=user)
+            await store.add_usage([used(f"r{n}", owner, end_user=user, cost_nano=n * 10**6)])
+
+
+def run(path: Path, *arguments: str, fails: bool = False) -> str:
+    found = subprocess.run(
+        [*COMMAND, *arguments, "--store", f"sqlite:///{path}"],
+        env=environment(path.parent),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (found.returncode != 0) == fails, found.stderr
+    return found.stderr if fails else found.stdout
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_usage_is_summed_for_programs_and_for_people(store: Path) -> None:
+    rows = lines(run(store, "usage", "--group-by", "user", "--only", f"owner={OWNER}", "--json"))
+    table = run(store, "usage", "--group-by", "owner")
+    wrong = run(store, "usage", "--group-by", "colour", fails=True)
+
+    assert {row["user"]: row["cost"] for row in rows} == {"u0": 0, "u1": 0.004, "u2": 0.002}
+    assert [line.split()[0] for line in table.splitlines()] == ["owner", STRANGER, OWNER]
+    assert "'colour'" in wrong
+    assert wrong.startswith("responses-mw: ")
+
+
+def test_a_key_that_was_made_opens_the_server_until_it_is_revoked(tmp_path: Path) -> None:
+    path = tmp_path / "keys.db"
+    made = lines(run(path, "keys", "create", "--owner", "ann", "--models", "echo", "--json"))[0]
+    file = config(tmp_path, echo="python/responses_mw.testing:EchoProvider")
+    options = ("--config", file, "--store", f"sqlite:///{path}", "--workers", "2")
+    with serving(*options, folder=tmp_path, RESPONSES_MW_MASTER_KEY=MASTER) as server:
+        headers = {"authorization": f"Bearer {made['key']}"}
+        body = {"model": "echo", "input": "hi"}
+        before = httpx.post(f"{server.url}/responses", json=body, headers=headers)
+        listed = run(path, "keys", "list")
+        run(path, "keys", "revoke", made["key"])
+        after = httpx.post(f"{server.url}/responses", json=body, headers=headers)
+        again = run(path, "keys", "revoke", made["id"], fails=True)
+
+    assert before.status_code == 200
+    assert made["id"] in listed
+    assert made["key"] not in listed
+    assert (after.status_code, after.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert "no such key" in again
+
+
+def test_purging_a_user_erases_them_at_every_owner_and_keeps_the_sums(store: Path) -> None:
+    said = run(store, "purge", "--user", "u0")
+    left = lines(run(store, "export"))
+    rows = lines(run(store, "usage", "--group-by", "user", "--json"))
+    again = run(store, "purge", "--user", "u0")
+
+    assert said == "2 turns erased\n"
+    assert sorted(turn["id"] for turn in left) == ["r1", "r2", "r4", "r5"]
+    assert {row["user"]: row["requests"] for row in rows} == {None: 2, "u1": 2, "u2": 2}
+    assert again == "0 turns erased\n"
+
+
+def test_purging_one_owner_or_one_response_touches_no_other(store: Path) -> None:
+    one = run(store, "purge", "--id", "r1")
+    users = run(store, "purge", "--owner", OWNER, "--user", "u2")
+    all = run(store, "purge", "--owner", STRANGER)
+    left = lines(run(store, "export"))
+
+    assert (one, users, all) == ("1 turn erased\n", "1 turn erased\n", "2 turns erased\n")
+    assert sorted(turn["id"] for turn in left) == ["r0", "r4"]
+
+
+@pytest.mark.parametrize("asked", [[], ["--id", "a", "--user", "b"]])
+def test_purging_everything_by_mistake_is_refused(store: Path, asked: list[str]) -> None:
+    assert "one of --id, --user and --owner" in run(store, "purge", *asked, fails=True)
+    assert len(lines(run(store, "export"))) == 6
+
+
+@pytest.fixture
+def cut_off(store: Path, tmp_path: Path) -> tuple[Path, bytes]:
+    """A file whose last line was not written whole, and what a whole export looks like."""
+    whole = run(store, "export").encode()
+    file = tmp_path / "export.jsonl"
+    file.write_bytes(whole[: len(whole) // 2])
+    return file, whole
+
+
+def test_an_export_that_was_cut_off_goes_on_to_the_same_bytes(
+    store: Path, cut_off: tuple[Path, bytes]
+) -> None:
+    file, whole = cut_off
+
+    run(store, "export", "--out", str(file))
+    first = file.read_bytes()
+    run(store, "export", "--out", str(file))
+
+    assert first == whole
+    assert file.read_bytes() == whole
+    file.write_bytes(whole[:30])
+    run(store, "export", "--out", str(file))
+    assert file.read_bytes() == whole
+
+
+def test_an_export_goes_on_behind_any_line(store: Path) -> None:
+    whole = lines(run(store, "export"))
+
+    rest = lines(run(store, "export", "--after", whole[3]["cursor"]))
+    mine = lines(run(store, "export", "--owner", OWNER, "--user", "u1"))
+
+    assert rest == whole[4:]
+    assert [turn["id"] for turn in mine] == ["r4"]
+    assert "cursor" in run(store, "export", "--after", "nonsense", fails=True)
+
+
+@pytest.mark.parametrize("content", ["a letter", "one\ntwo\n", '{"a": 1}\n', '{"a": 1}'])
+def test_a_file_that_is_no_export_is_left_as_it_was(
+    store: Path, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "letter.txt"
+    file.write_text(content)
+
+    said = run(store, "export", "--out", str(file), fails=True)
+
+    assert "is no export" in said
+    assert file.read_text() == content
+
+
+def test_a_store_in_another_process_memory_is_refused(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [*COMMAND, "usage", "--store", "memory://"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert found.returncode != 0
+    assert "name another --store" in found.stderr
