@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 StopReason = Literal["stop", "max_output_tokens", "content_filter", "max_messages", "steered"]
 
-
 _UNCOUNTABLE = 1 << 53
 """JSON numbers are whole up to here everywhere."""
 

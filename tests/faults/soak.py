@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -64,6 +65,7 @@ def databases() -> Iterator[dict[str, str]]:
             yield {**stores, "postgres": f"postgresql://postgres@/postgres?host={home}"}
         finally:
             postgres_server.stop(server)
+            shutil.rmtree(home)
 
 
 Sample = dict[str, float]
