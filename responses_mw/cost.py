@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from responses_mw.deltas import UsageReported
+from responses_mw.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -56,7 +57,12 @@ class Prices:
 
     @classmethod
     def told(cls, named: Mapping[str, float]) -> "Prices":
-        """From a configuration's numbers, whose digits are meant as they were written."""
+        """From a configuration's numbers, whose digits are meant as they were written. Raises
+        ConfigurationError."""
+        for name, price in named.items():
+            number = isinstance(price, (int, float)) and not isinstance(price, bool)
+            if not number or not 0 <= price < float("inf"):
+                raise ConfigurationError(f"{name} is {price!r}; a price is a number from 0 on")
         said = {ours: named.get(theirs) for ours, theirs in _NAMES.items()}
         known = {name: Decimal(str(price)) for name, price in said.items() if price is not None}
         return cls(**known)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -27,8 +28,8 @@ from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.openai_responses import OpenAIResponses
 from responses_mw.cost import Place, PriceList, Prices
 from responses_mw.deltas import Delta, UpstreamInfo, UsageReported
-from responses_mw.errors import UpstreamError
-from responses_mw.router import Deployment
+from responses_mw.errors import ConfigurationError, UpstreamError
+from responses_mw.router import Deployment, Router
 from responses_mw.testing import EchoProvider
 from responses_mw.transport import HTTPProvider
 from responses_mw.turn import Turn
@@ -239,6 +240,12 @@ def test_what_has_no_price_is_unknown_and_what_is_free_is_zero() -> None:
     assert free.cost_nano(USED) == 0
     assert LIST.of(openai(model="nobody-knows-this-model")) is None
     assert LIST.of(Deployment(EchoProvider())) is None
+
+
+@pytest.mark.parametrize("price", [-1e-6, float("nan"), float("inf"), "1e-6", None, True])
+def test_what_is_no_price_stops_the_start(price: Any) -> None:
+    with pytest.raises(ConfigurationError, match="input_cost_per_token"):
+        Router({"m": Deployment(EchoProvider(), prices={"input_cost_per_token": price})})
 
 
 def test_a_deployments_own_prices_stand_alone() -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from responses_mw.cost import Prices
 from responses_mw.deltas import Delta
 from responses_mw.errors import ConfigurationError
 from responses_mw.turn import Turn
@@ -101,6 +102,7 @@ def deployments_of(
                 f"models[{name!r}][{n}] is a {type(entry).__name__}; "
                 "a Deployment around a Provider (an object with a method stream(turn)) is needed"
             )
+        Prices.told(entry.prices)  # what is no price stops the start
         id = entry.id or (name if len(given) == 1 else f"{name}-{n}")
         found.append(dataclasses.replace(entry, id=id))
     if not found:

@@ -10,6 +10,9 @@ import pytest
 
 from stores.base import SessionStore
 
+ACCOUNTS = ("UsageTests", "KeyTests", "RetentionTests")
+"""The parts of the suite that are about them."""
+
 
 @dataclass(slots=True)
 class Budget:
@@ -40,6 +43,13 @@ class StoreHooks:
     async def kept(self, store: SessionStore) -> list[bytes]:
         """One value for each turn in the database, reachable or not, with all its content."""
         pytest.skip(f"{type(self).__name__} has no hook kept()")
+
+    @pytest.fixture(autouse=True)
+    def accounts(self, request: pytest.FixtureRequest, store: SessionStore) -> None:
+        """A store may keep none: see `stores.accounts`."""
+        about = request.function.__qualname__.partition(".")[0]
+        if about in ACCOUNTS and not store.keeps_accounts:
+            pytest.skip(f"{type(store).__name__} keeps no accounts")
 
     def watch(self, store: SessionStore) -> AbstractContextManager[Budget]:
         """Counts what `store` sends to its database inside the `with` block."""
