@@ -63,7 +63,7 @@ APP = ResponsesApp(
     store="memory://",
     models={"echo": EchoProvider(), "check": CheckModel(pause=0)},
     owner=owner,
-    settings=Settings(conversation_wait_s=1),
+    settings=Settings(conversation_wait_s=1, metrics=True, metrics_key=KEY.split()[1]),
 )
 # The ids and names that a request refers to may not exist: see `refused_with_reason`.
 CONFIG = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"enabled": False}}})
