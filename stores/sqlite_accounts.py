@@ -14,7 +14,7 @@ from stores import account_statements as sql
 from stores.accounts import ExportedTurn, Refusal, StoredKey, Usage, UsageQuery, UsageTotal
 from stores.base import SessionStore, StoreError
 from stores.codec import encode, key, text, to_micros
-from stores.connection_thread import Operation, T
+from stores.connection_thread import Operation, T, store_error
 from stores.sqlite_operations import Counted, count, numbered
 
 # The owners are walked along the index on them: there is none on the time alone, which would cost
@@ -39,17 +39,35 @@ class SQLiteAccounts(SessionStore):
 
     keeps_accounts = True
 
+    @property
+    @abstractmethod
+    def _opened(self) -> Any: ...
+
+    @abstractmethod
+    def _connect(self) -> sqlite3.Connection: ...
+
     @abstractmethod
     async def _write(self, operation: Operation[T]) -> T: ...
 
     @abstractmethod
     async def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]: ...
 
+    async def _read_aside(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """On a connection of its own: what adds up many rows must not hold up histories."""
+        import aiosqlite
+
+        _ = self._opened  # raises where the store is not open
+        try:
+            async with aiosqlite.Connection(self._connect, iter_chunk_size=64) as db:
+                return [tuple(row) for row in await db.execute_fetchall(sql, values)]
+        except sqlite3.Error as error:
+            raise store_error(error) from error
+
     async def add_usage(self, rows: Sequence[Usage]) -> None:
         await self._write(partial(_add_usage, rows=[encoded(row) for row in rows]))
 
     async def usage(self, query: UsageQuery) -> list[UsageTotal]:
-        return await sql.aggregate(query, "sqlite", self._read)
+        return await sql.aggregate(query, "sqlite", self._read_aside)
 
     async def add_key(self, key: StoredKey, *, digest: bytes) -> None:
         await self._write(partial(_add_key, values=sql.key_values(key, digest)))

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from stores import SQLiteStore, StoreBusy, StoredTurn, StoreError
+from stores.accounts import UsageQuery
 from stores.base import NativeState, Outcome
 from stores.testing.turns import LEASE, OWNER, history_of, new, outcome, said, say, say_chain
 
@@ -265,3 +267,14 @@ async def test_a_turn_takes_at_most_2_2_times_its_json(store: SQLiteStore) -> No
     await store.aclose()
 
     assert store.path.stat().st_size / turns <= 2.2 * size
+
+
+async def test_adding_up_usage_does_not_wait_for_histories(tmp_path: Path) -> None:
+    held = threading.Event()
+    async with SQLiteStore(tmp_path / "r.db") as store:
+        busy = asyncio.create_task(store._opened.reader.run(lambda db: held.wait(5)))
+        async with asyncio.timeout(3):
+            assert await store.usage(UsageQuery()) == []
+        assert not busy.done()
+        held.set()
+        await busy
