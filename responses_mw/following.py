@@ -1,13 +1,14 @@
 """Hears a response that another worker generates, by what that worker keeps in the store."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
 from responses_mw.envelope import grown
 from responses_mw.output_items import Event
 from responses_mw.replay import replay
-from stores.base import RUNNING, SessionStore, StoredResponse
+from stores.base import RUNNING, SessionStore, StoredResponse, StoreError
 
 FOLLOW_S = 0.5
 
@@ -28,7 +29,8 @@ class Follower:
         self._left.set()
 
     async def batches(self) -> AsyncIterator[list[Event] | None]:
-        """Ends with the response, or where it was deleted. Raises StoreError."""
+        """Ends with the response, or where it was deleted. A store that fails is silence: an error
+        here would cut the stream off without a word."""
         said = time.monotonic()
         while self._stored is not None and not self._left.is_set():
             if new := self._new_events(self._stored):
@@ -39,7 +41,8 @@ class Follower:
                 yield None
             if self._stored.status not in RUNNING or await self._leaves_within(FOLLOW_S):
                 return
-            self._stored = await self._store.get(self._stored.id, owner=self._stored.owner)
+            with contextlib.suppress(StoreError):
+                self._stored = await self._store.get(self._stored.id, owner=self._stored.owner)
 
     def _new_events(self, stored: StoredResponse) -> list[Event]:
         events = replay(grown(stored.body), stored.output, stored.cuts)

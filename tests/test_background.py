@@ -20,7 +20,7 @@ from responses_mw.settings import Settings
 from responses_mw.testing import EchoProvider, ScriptedProvider, check_event_order, openai_client
 from responses_mw.testing.asgi import InProcessTransport
 from responses_mw.turn import Turn
-from stores import SessionStore, open_store
+from stores import SessionStore, StoreError, open_store
 
 __all__ = ["store", "store_url"]
 
@@ -225,6 +225,28 @@ async def test_another_worker_follows_a_running_stream(worker: Worker, other: Wo
         )
     check_event_order(followed)
     assert followed == heard
+
+
+async def test_a_store_that_fails_for_a_while_does_not_end_what_follows(
+    worker: Worker, other: Worker
+) -> None:
+    store, failures = other.app.store, 0
+    get = store.get
+
+    async def failing(id: str, *, owner: str) -> Any:
+        nonlocal failures
+        failures += 1
+        if failures in (2, 3):
+            raise StoreError("the database is away")
+        return await get(id, owner=owner)
+
+    async with worker.client() as client:
+        made = await client.responses.create(model="tick", input="hi", background=True)
+        store.get = failing  # type: ignore[method-assign]
+        followed = await stream_of(other.app, made.id)
+    assert failures > 3
+    check_event_order(followed)
+    assert followed[-1]["type"] == "response.completed"
 
 
 async def test_every_stored_response_can_be_heard_again(worker: Worker) -> None:
