@@ -116,7 +116,7 @@ class ResponsesApp(Starlette):
         callbacks: Sequence[Any] = (),
     ) -> Self:
         """From a configuration file in LiteLLM's shape, or what it parses to. `settings` and
-        `store` take the place of the file's."""
+        `store` take the place of the file's; `hooks` and `callbacks` come after the file's."""
         from responses_mw.config import load, store_url
 
         loaded = load(config)
@@ -126,14 +126,18 @@ class ResponsesApp(Starlette):
             owner=owner,
             settings=settings or loaded.settings,
             routing=loaded.routing,
-            hooks=hooks,
-            callbacks=callbacks,
+            hooks=[*loaded.hooks, *hooks],
+            callbacks=[*loaded.callbacks, *callbacks],
         )
 
     @property
     def models(self) -> list[str]:
         """The public names that requests may ask for."""
         return self._router.names
+
+    def serves(self, model: str) -> bool:
+        """Whether a request may ask for it: names behind aliases and wildcards, too."""
+        return self._router.serves(model)
 
     @property
     def health(self) -> Mapping[str, str]:

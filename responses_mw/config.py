@@ -6,7 +6,6 @@ by its path. No message holds a value that may be a secret.
 """
 
 import dataclasses
-import importlib
 import logging
 import os
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from responses_mw import config_known, config_routing
+from responses_mw import config_known, config_python, config_routing
 from responses_mw.azure_upstreams import azure, azure_ai
 from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
 from responses_mw.config_table import Table
@@ -24,7 +23,7 @@ from responses_mw.key_making import duration
 from responses_mw.local import LocalModel
 from responses_mw.places import Place, Served, address, check_address
 from responses_mw.responses_upstreams import organisation, responses_adapter, speaks_responses
-from responses_mw.router import Deployment, Provider, Routing
+from responses_mw.router import Deployment, Routing
 from responses_mw.routing.directory import Directory
 from responses_mw.settings import Settings
 from responses_mw.transport import HTTPProvider, Timeouts
@@ -44,7 +43,8 @@ BARE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`warnings` are logged, too: one line per key that has no effect here."""
+    """`warnings` are logged, too: one line per key that has no effect here. `hooks` and `callbacks`
+    are those of a ResponsesApp."""
 
     models: dict[str, list[Deployment]]
     store_url: str | None = field(default=None, repr=False)
@@ -52,6 +52,8 @@ class Config:
     warnings: tuple[str, ...] = ()
     routing: Routing = field(default_factory=Routing)
     settings: Settings = field(default_factory=Settings)
+    hooks: tuple[Any, ...] = ()
+    callbacks: tuple[Any, ...] = ()
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
@@ -65,21 +67,28 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     top.finish(elsewhere=config_known.TOP)
     models = _models(entries)
     routing, settings = config_routing.routing(router, litellm), _settings(general, litellm)
+    hooks = config_python.turn_hooks(general)
+    callbacks, wanted = config_python.watching(litellm)
     store_url, master_key = general.text("database_url"), general.text("master_key")
+    settings = dataclasses.replace(
+        settings,
+        metrics=config_python.COUNTED in wanted,
+        metrics_key=master_key,
+        otel=config_python.TRACED in wanted,
+    )
     general.finish(elsewhere=config_known.GENERAL)
     router.finish(elsewhere=config_known.ROUTER)
     litellm.finish(elsewhere=config_known.LITELLM)
     Directory(models, routing)  # aliases and fallbacks that lead nowhere stop the start
     for warning in warnings:
         logger.warning("%s", warning)
-    return Config(models, store_url, master_key, tuple(warnings), routing, settings)
+    return Config(
+        models, store_url, master_key, tuple(warnings), routing, settings, hooks, callbacks
+    )
 
 
 def _settings(general: Table, litellm: Table) -> Settings:
     """`drop_params: false` is LiteLLM's way to say that nothing may be left out."""
-    for key in ("success_callback", "failure_callback", "callbacks"):
-        for name in litellm.texts(key) or ():
-            litellm.warn(f"{litellm.path}.{key}: {name!r} is not supported and has no effect")
     ttl = general.text("responses_ttl")
     return Settings(
         ttl_s=None if ttl is None else _duration(ttl, f"{general.path}.responses_ttl"),
@@ -168,7 +177,8 @@ def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
             local[:] = local or [LocalModel()]
             deployment = Deployment(local[0], id=id)
         case "python":
-            deployment = Deployment(_imported(name, f"{params.path}.model"), id=id)
+            provider = config_python.provider(name, f"{params.path}.model")
+            deployment = Deployment(provider, id=id)
         case _:
             provider, name = _over_http(prefix, name, params, base_model)
             deployment = Deployment(provider, model=name, id=id)
@@ -302,30 +312,3 @@ def _key_from_environment(base_url: str, upstream: Upstream, path: str) -> str |
             f"{path}.api_key is missing: set it to os.environ/{variable} and set that variable"
         )
     return key or None
-
-
-# --- providers from Python
-
-
-def _imported(name: str, path: str) -> Provider:
-    """`package.module:attribute`: a provider, or a class or function that makes one."""
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ConfigurationError(f"{path}: python/package.module:attribute is needed, not {name!r}")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except ImportError as error:
-        raise ConfigurationError(f"{path}: {module_name} cannot be imported: {error}") from error
-    except AttributeError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-    if isinstance(found, type) or not isinstance(found, Provider):
-        if not callable(found):
-            raise ConfigurationError(f"{path}: {name} is neither a provider nor makes one")
-        found = found()
-    if not isinstance(found, Provider):
-        raise ConfigurationError(
-            f"{path}: {name} gave a {type(found).__name__}; a provider has a method stream(turn)"
-        )
-    return found

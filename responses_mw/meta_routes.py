@@ -25,6 +25,8 @@ class Application(Protocol):
     @property
     def models(self) -> list[str]: ...
 
+    def serves(self, model: str) -> bool: ...
+
     @property
     def health(self) -> Mapping[str, str]: ...
 
@@ -59,7 +61,7 @@ class MetaRoutes:
     async def model(self, request: Request) -> Response:
         await self._owner(request)
         name = request.path_params["name"]
-        if name not in self._app.models or not _may_ask_for(request, name):
+        if not self._app.serves(name) or not _may_ask_for(request, name):
             raise NotFound(f"The model {name[:100]!r} does not exist.", code="model_not_found")
         return json_response(_model(name))
 

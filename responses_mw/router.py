@@ -77,6 +77,9 @@ class Router:
         now = self._known.clock.now()
         return {each.id: each.cooldown.health(now) for each in self._known.directory.standings}
 
+    def serves(self, model: str) -> bool:
+        return self._known.directory.find(model) is not None
+
     def check(self, model: str) -> None:
         """Raises InvalidRequest for a model nobody serves, naming those somebody does."""
         self._known.directory.get(model)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from responses_mw import config, weights
@@ -46,6 +47,8 @@ class Serving:
     config_file: Path | None = None
     routing: Routing = field(default_factory=Routing)
     settings: Settings = field(default_factory=Settings)
+    hooks: tuple[Any, ...] = ()
+    callbacks: tuple[Any, ...] = ()
     log: Format | None = None
 
     @classmethod
@@ -71,6 +74,8 @@ class Serving:
             config_file=config_file,
             routing=loaded.routing,
             settings=_measured(loaded.settings, key),
+            hooks=loaded.hooks,
+            callbacks=loaded.callbacks,
             log=_log_format(log or os.environ.get(LOG)),
         )
 
@@ -126,6 +131,8 @@ class Serving:
             models=self.models,
             routing=self.routing,
             settings=self.settings,
+            hooks=self.hooks,
+            callbacks=self.callbacks,
         )
         return Standalone(app, key=self.key)
 
@@ -178,13 +185,13 @@ def _log_format(named: str | None) -> Format | None:
 
 
 def _measured(settings: Settings, key: str | None) -> Settings:
-    """`/metrics` is there where its extra is installed, and asks for the server's own key. Tracing
-    is asked for: it takes an SDK that somebody set up."""
+    """`/metrics` is there where its extra is installed or the file asks for it, and wants the
+    server's own key. Tracing is asked for: it takes an SDK that somebody set up."""
     if os.environ.get(OTEL, "0") not in ("", "0"):
         settings = dataclasses.replace(settings, otel=True)
-    match os.environ.get(METRICS) or ("key" if can_count() else "off"):
+    match os.environ.get(METRICS) or ("key" if settings.metrics or can_count() else "off"):
         case "off":
-            return settings
+            return dataclasses.replace(settings, metrics=False)
         case "key":
             return dataclasses.replace(settings, metrics=True, metrics_key=key)
         case "open":

@@ -3,12 +3,15 @@
 import contextlib
 from typing import Any
 
+import openai
 import pytest
 from routed import Time, ask, at, record, router, saying, shares, status, turn, upstreams
 from upstream import Answer, Exchange
 
+from responses_mw import ResponsesApp
 from responses_mw.errors import ConfigurationError, InvalidRequest, UpstreamRefused
 from responses_mw.router import Routing
+from responses_mw.testing import openai_client
 
 
 async def test_a_shuffle_shares_turns_by_weight() -> None:
@@ -151,6 +154,26 @@ async def test_a_wildcard_passes_the_rest_of_the_name_on() -> None:
             assert [exchange.json["model"] for exchange in one.exchanges] == ["large-1", "plain"]
             with pytest.raises(InvalidRequest, match=r"Known models: x/\*"):
                 await ask(made, "y/1")
+
+
+async def test_a_name_that_a_deployment_would_take_can_be_asked_about() -> None:
+    async with upstreams(saying("any")) as (any_,):
+        app = ResponsesApp(
+            store="memory://",
+            models={"x/*": [at(any_, model="*")], "y": [at(any_)]},
+            routing=Routing(aliases={"z": "x/1", "hidden": "y"}, hidden=frozenset({"hidden"})),
+        )
+        async with app.lifespan(), openai_client(app) as client:
+            for name in ("x/y/z", "x/*", "y", "z", "hidden"):
+                found = await client.models.retrieve(name)
+                assert (found.id, found.object) == (name, "model")
+                answered = await client.responses.create(model=name, input="hi")
+                assert (answered.model, answered.output_text) == (name, "any")
+            for absent in ("w", "x/", "y/1"):
+                with pytest.raises(openai.NotFoundError) as refused:
+                    await client.models.retrieve(absent)
+                assert refused.value.code == "model_not_found"
+            assert [model.id async for model in client.models.list()] == ["x/*", "y", "z"]
 
 
 async def test_an_alias_is_another_name_and_may_be_hidden() -> None:
