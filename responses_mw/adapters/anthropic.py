@@ -4,11 +4,13 @@ Only the choice of options and the four methods of an adapter stand here; each i
 its own (`anthropic_encode.py`, `anthropic_decode.py`, `upstream_errors.py`).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from responses_mw.adapters.anthropic_answers import answer_format
+from responses_mw.adapters.anthropic_content import loop_lacks_thinking, without_thinking
 from responses_mw.adapters.anthropic_decode import MessagesDecoder, events_of, read_json
 from responses_mw.adapters.anthropic_encode import EncodeOptions, encode
 from responses_mw.adapters.anthropic_models import ModelRules, rules_for, scope_of
@@ -23,6 +25,12 @@ _COUNTED = {
     "mcp_servers",
 }  # fmt: skip
 """What counting takes of a request's fields; it refuses the others."""
+
+REFUSED_THINKING = re.compile(
+    r"signature.{0,40}thinking|thinking.{0,80}(signature|cannot be modified|conversation)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How Claude's API says that it does not take its own thinking back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +100,14 @@ class AnthropicMessages:
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return upstream_error(status, headers, body, provider=self.name)
 
+    def revised(
+        self, turn: Turn, request: UpstreamRequest, error: UpstreamError
+    ) -> UpstreamRequest | None:
+        """Without thinking, where that of earlier turns is refused."""
+        if error.status != 400 or REFUSED_THINKING.search(error.message) is None:
+            return None
+        return _without_thinking(request)
+
     def count(self, turn: Turn) -> UpstreamRequest:
         request = self.encode(turn)
         body = {key: value for key, value in request.body.items() if key in _COUNTED}
@@ -108,3 +124,17 @@ class AnthropicMessages:
 
     def _rules(self, turn: Turn) -> ModelRules:
         return rules_for(turn.model) if self.rules is None else self.rules
+
+
+def _without_thinking(request: UpstreamRequest) -> UpstreamRequest | None:
+    """None if there is none in it. A loop of tools that was begun with a budget for thinking and
+    lacks it now is gone on with without."""
+    body: dict[str, Any] = {**request.body, "messages": without_thinking(request.body["messages"])}
+    if body["messages"] == request.body["messages"]:
+        return None
+    dropped = [*request.dropped, "input.reasoning"]
+    budgeted = body.get("thinking", {}).get("type") == "enabled"
+    if budgeted and loop_lacks_thinking(body["messages"]):
+        del body["thinking"]
+        dropped.append("reasoning.effort")
+    return replace(request, body=body, dropped=tuple(dropped))

@@ -15,6 +15,8 @@ from responses_mw.adapters.pieces import AlternatingPieces, Block, LeaveOut, as_
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
 
+Message = dict[str, Any]
+
 FILES_BETA = "files-api-2025-04-14"
 
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -44,16 +46,11 @@ class Conversation(AlternatingPieces):
             _strip_trailing_space(self.messages[-1]["content"])
 
     def leave_thinking_out(self) -> None:
-        for message in self.messages:
-            message["content"] = [b for b in message["content"] if b["type"] not in _THINKING]
-        self.messages = merged([m for m in self.messages if m["content"]])
+        self.messages = without_thinking(self.messages)
 
     @property
     def loop_lacks_thinking(self) -> bool:
-        """Tool results go back to a call that no thinking led to: it was another model's."""
-        if len(self.messages) < 2 or self.messages[-1]["content"][0]["type"] != "tool_result":
-            return False
-        return self.messages[-2]["content"][0]["type"] not in _THINKING
+        return loop_lacks_thinking(self.messages)
 
     # --- pieces
 
@@ -175,6 +172,21 @@ def conversation(turn: Turn, scope: str, leave_out: LeaveOut) -> Conversation:
         built.add(piece)
     built.finish()
     return built
+
+
+def without_thinking(messages: Sequence[Message]) -> list[Message]:
+    thoughtless = [
+        {**message, "content": [b for b in message["content"] if b["type"] not in _THINKING]}
+        for message in messages
+    ]
+    return merged([message for message in thoughtless if message["content"]])
+
+
+def loop_lacks_thinking(messages: Sequence[Message]) -> bool:
+    """Tool results go back to a call that no thinking led to: it was another model's."""
+    if len(messages) < 2 or messages[-1]["content"][0]["type"] != "tool_result":
+        return False
+    return messages[-2]["content"][0]["type"] not in _THINKING
 
 
 def _text(text: str) -> Block:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import orjson
 
 from responses_mw.adapters.anthropic import AnthropicMessages
-from responses_mw.adapters.base import Decoder, Framing, UpstreamRequest
+from responses_mw.adapters.anthropic_decode import MessagesDecoder
+from responses_mw.adapters.base import Framing, UpstreamRequest
 from responses_mw.adapters.bedrock import read_count
 from responses_mw.adapters.bedrock_encode import TIERS, Guardrail, model_path
 from responses_mw.adapters.bedrock_errors import http_error, is_exception, streamed_exception
@@ -73,6 +74,21 @@ class BedrockInvoke:
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return http_error(status, headers, body, provider=self.name)
 
+    # What follows an answer or a refusal differs from `request` in its messages alone.
+
+    def read_whole(self, body: bytes, decoder: "InvokeDecoder") -> Iterator[Delta]:
+        return self.messages.read_whole(body, decoder.messages)
+
+    def continued(
+        self, request: UpstreamRequest, decoder: "InvokeDecoder"
+    ) -> UpstreamRequest | None:
+        return self.messages.continued(request, decoder.messages)
+
+    def revised(
+        self, turn: Turn, request: UpstreamRequest, error: UpstreamError
+    ) -> UpstreamRequest | None:
+        return self.messages.revised(turn, request, error)
+
     def count(self, turn: Turn) -> UpstreamRequest:
         request = self.encode(turn)
         said = base64.b64encode(orjson.dumps(request.body)).decode()
@@ -97,8 +113,8 @@ class BedrockInvoke:
 class InvokeDecoder:
     """Unwraps the events of the Messages API."""
 
-    def __init__(self, messages: Decoder, *, provider: str) -> None:
-        self._messages = messages
+    def __init__(self, messages: MessagesDecoder, *, provider: str) -> None:
+        self.messages = messages
         self._provider = provider
 
     def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
@@ -114,10 +130,10 @@ class InvokeDecoder:
                 f"{self._provider}: a chunk of the stream is malformed: {error!r}",
                 provider=self._provider,
             ) from error
-        return self._messages.feed(ServerSentEvent(None, inner))
+        return self.messages.feed(ServerSentEvent(None, inner))
 
     def close(self) -> Iterator[Delta]:
-        return self._messages.close()
+        return self.messages.close()
 
 
 def _unknown_tier(turn: Turn) -> list[str]:

@@ -4,10 +4,12 @@ Only the choice of options and the methods of an adapter stand here; each is don
 own (`gemini_encode.py`, `gemini_decode.py`, `upstream_errors.py`).
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from responses_mw.adapters.base import Framing, UpstreamRequest
+from responses_mw.adapters.gemini_contents import without_signatures
 from responses_mw.adapters.gemini_decode import GeminiDecoder
 from responses_mw.adapters.gemini_encode import (
     GOOGLE_AI,
@@ -22,6 +24,8 @@ from responses_mw.adapters.upstream_json import read_json
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
 from responses_mw.turn import Turn
+
+_REFUSED_SIGNATURE = re.compile(r"thought.?signature", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,20 @@ class Gemini:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return upstream_error(status, headers, body, provider=self.name)
+
+    def revised(
+        self, turn: Turn, request: UpstreamRequest, error: UpstreamError
+    ) -> UpstreamRequest | None:
+        """Without the signatures of earlier turns, where one of them is refused: it was another
+        model's or another place's, whatever the name says."""
+        if error.status != 400 or _REFUSED_SIGNATURE.search(error.message) is None:
+            return None
+        told = request.body["contents"]
+        said = without_signatures(told, self._rules(turn))
+        if said == told:
+            return None
+        body = {**request.body, "contents": said}
+        return replace(request, body=body, dropped=(*request.dropped, "input.reasoning"))
 
     def count(self, turn: Turn) -> UpstreamRequest:
         return encode_count(turn, self._rules(turn), self._options(turn))

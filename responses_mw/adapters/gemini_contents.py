@@ -16,6 +16,8 @@ from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
 
 Part = dict[str, Any]
+Content = dict[str, Any]
+
 SKIP_SIGNATURE = base64.b64encode(b"skip_thought_signature_validator").decode()
 """Documented: stands for the signature of a call that another model made."""
 
@@ -109,7 +111,7 @@ class Contents(Pieces):
         call_id, name = item["call_id"], item["name"]
         part: Part = {"functionCall": {"id": call_id, "name": name, "args": arguments}}
         if self._rules.call_signatures and not any("functionCall" in p for p in content.parts):
-            part["thoughtSignature"] = SKIP_SIGNATURE
+            part = _unverified(part)
         content.parts.append(part)
         self._expect(call_id, _Call(name, call_id, step))
 
@@ -216,6 +218,25 @@ def contents(
         built.add(piece)
     finished = built.finish()
     return built.system, finished
+
+
+def without_signatures(contents: Sequence[Content], rules: ModelRules) -> list[Content]:
+    """The same, but that no signature of a model's stands in it. What was nothing else goes."""
+    bare = [{**content, "parts": _unsigned(content["parts"], rules)} for content in contents]
+    return [content for content in bare if content["parts"]]
+
+
+def _unsigned(parts: Sequence[Part], rules: ModelRules) -> list[Part]:
+    bare = [{k: v for k, v in part.items() if k != "thoughtSignature"} for part in parts]
+    bare = [part for part in bare if part not in ({}, {"text": ""})]
+    first = next((n for n, part in enumerate(bare) if "functionCall" in part), None)
+    if rules.call_signatures and first is not None:
+        bare[first] = _unverified(bare[first])
+    return bare
+
+
+def _unverified(call: Part) -> Part:
+    return {**call, "thoughtSignature": SKIP_SIGNATURE}
 
 
 def _inline(media_type: str, data: str) -> Part:

@@ -5,7 +5,7 @@ reads answers, and `openai_responses_dialects` says how vendors differ.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from responses_mw.adapters.base import Framing, UpstreamRequest
@@ -112,7 +112,8 @@ def _without_encrypted_reasoning(request: UpstreamRequest) -> UpstreamRequest | 
     body = dict(request.body)
     include = [name for name in body.get("include", ()) if name != ENCRYPTED]
     items = [item for item in body["input"] if item.get("type") != "reasoning"]
-    if include == body.get("include", []) and len(items) == len(body["input"]):
+    thoughtless = len(items) == len(body["input"])
+    if thoughtless and include == body.get("include", []):
         return None
     unbound = ("message", "function_call")
     body["input"] = [
@@ -124,4 +125,5 @@ def _without_encrypted_reasoning(request: UpstreamRequest) -> UpstreamRequest | 
     body.pop("include", None)
     if include:
         body["include"] = include
-    return UpstreamRequest(request.path, body, request.headers, request.dropped)
+    left_out = "include" if thoughtless else "input.reasoning"
+    return replace(request, body=body, dropped=(*request.dropped, left_out))

@@ -4,12 +4,21 @@ Google's own models are `gemini.py` with the surface VERTEX_AI.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 from urllib.parse import quote
 
-from responses_mw.adapters.base import Adapter, Counts, Decoder, Framing, UpstreamRequest
+from responses_mw.adapters.base import (
+    Adapter,
+    Continues,
+    Counts,
+    Decoder,
+    Framing,
+    Revises,
+    UpstreamRequest,
+)
 from responses_mw.deltas import Delta
-from responses_mw.errors import UnsupportedByProvider, UpstreamError
+from responses_mw.errors import UpstreamError
 from responses_mw.turn import Turn
 
 _CLAUDE = "/publishers/anthropic/models/"
@@ -29,12 +38,16 @@ def base_url(
     return f"{host.rstrip('/')}/{version}/projects/{project}/locations/{location}"
 
 
+class Messages(Adapter, Continues, Counts, Revises, Protocol):
+    """What an adapter of the Messages API has."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VertexClaude:
     """A Messages adapter, addressed as Vertex AI wants it: the model is in the path, the version
     in the body. Its signatures hold wherever Claude's do, so the scope is that of `messages`."""
 
-    messages: Adapter
+    messages: Messages
     version: str = "vertex-2023-10-16"
 
     @property
@@ -52,9 +65,7 @@ class VertexClaude:
         method = "streamRawPredict" if turn.stream else "rawPredict"
         request = self._addressed(self.messages.encode(turn))
         model = quote(str(request.body.pop("model")), safe="@")
-        return UpstreamRequest(
-            f"{_CLAUDE}{model}:{method}", request.body, request.headers, request.dropped
-        )
+        return replace(request, path=f"{_CLAUDE}{model}:{method}")
 
     def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
         return self.messages.decode(body, turn)
@@ -65,18 +76,25 @@ class VertexClaude:
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return self.messages.error(status, headers, body)
 
+    # What follows an answer or a refusal differs from `request` in its messages alone.
+
+    def read_whole(self, body: bytes, decoder: Any) -> Iterator[Delta]:
+        return self.messages.read_whole(body, decoder)
+
+    def continued(self, request: UpstreamRequest, decoder: Any) -> UpstreamRequest | None:
+        return self.messages.continued(request, decoder)
+
+    def revised(
+        self, turn: Turn, request: UpstreamRequest, error: UpstreamError
+    ) -> UpstreamRequest | None:
+        return self.messages.revised(turn, request, error)
+
     def count(self, turn: Turn) -> UpstreamRequest:
-        request = self._addressed(self._counts().count(turn))
-        path = f"{_CLAUDE}count-tokens:rawPredict"
-        return UpstreamRequest(path, request.body, request.headers, request.dropped)
+        request = self._addressed(self.messages.count(turn))
+        return replace(request, path=f"{_CLAUDE}count-tokens:rawPredict")
 
     def counted(self, body: bytes) -> int:
-        return self._counts().counted(body)
-
-    def _counts(self) -> Counts:
-        if not isinstance(self.messages, Counts):
-            raise UnsupportedByProvider(f"{self.name} cannot count tokens without answering")
-        return self.messages
+        return self.messages.counted(body)
 
     def _addressed(self, request: UpstreamRequest) -> UpstreamRequest:
         headers = {

@@ -1,15 +1,21 @@
 """An answer that Anthropic pauses is asked for to its end: one response, all of the usage."""
 
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 import pytest
+from bedrock_stream import frame
 from messages_turns import message, turn
 from test_anthropic_types import PLAIN_TYPES, described
 from upstream import Exchange, upstream
 
 from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.anthropic_decode import events_of
+from responses_mw.adapters.base import Adapter
+from responses_mw.adapters.bedrock_invoke import BedrockInvoke
+from responses_mw.adapters.vertex import VertexClaude
 from responses_mw.deltas import Delta, NativeTurn, OutputItem, Stopped, TextDelta, UsageReported
 from responses_mw.errors import UpstreamRefused
 from responses_mw.testing import play_recording
@@ -22,6 +28,13 @@ CALL = {
     "input": {"query": "q"},
 }
 FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+PLAIN = AnthropicMessages(cache=None)
+PLATFORMS: dict[str, Adapter] = {
+    "anthropic": PLAIN,
+    "foundry": AnthropicMessages(name="azure_ai", cache=None),
+    "vertex": VertexClaude(messages=PLAIN),
+    "bedrock": BedrockInvoke(messages=PLAIN),
+}
 USAGE = {"input_tokens": 10, "output_tokens": 3, "cache_read_input_tokens": 4}
 PAUSED, ENDED = "pause_turn", "end_turn"
 
@@ -44,6 +57,11 @@ def says(*content: Any, reason: str) -> Callable[[Exchange], Awaitable[None]]:
     }
 
     async def answer(exchange: Exchange) -> None:
+        if "with-response-stream" in exchange.path:
+            await exchange.head(200, {"connection": "close"})
+            await exchange.send(b"".join(map(framed, events_of(whole))))
+            exchange.writer.close()
+            return
         if not exchange.json.get("stream"):
             await exchange.whole(whole)
             return
@@ -55,13 +73,18 @@ def says(*content: Any, reason: str) -> Callable[[Exchange], Awaitable[None]]:
     return answer
 
 
+def framed(event: Any) -> bytes:
+    """As InvokeModel wraps it."""
+    return frame("chunk", {"bytes": base64.b64encode(orjson.dumps(event)).decode()})
+
+
 async def refuses(exchange: Exchange) -> None:
     error = {"type": "overloaded_error", "message": "busy"}
     await exchange.whole({"type": "error", "error": error}, 529)
 
 
-async def asked(url: str, *, stream: bool) -> list[Delta]:
-    provider = HTTPProvider(AnthropicMessages(cache=None), base_url=url)
+async def asked(url: str, *, stream: bool, adapter: Adapter = PLAIN) -> list[Delta]:
+    provider = HTTPProvider(adapter, base_url=url)
     question = turn(message("user", "Hi"), tools=[{"type": "web_search"}], stream=stream)
     try:
         return [delta async for delta in provider.stream(question)]
@@ -76,13 +99,15 @@ def of(kind: type, deltas: list[Delta]) -> list[Any]:
 both = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
 @both
-async def test_an_answer_goes_on_where_it_paused(stream: bool) -> None:
+async def test_an_answer_goes_on_where_it_paused(stream: bool, platform: str) -> None:
     first = says(text("I look."), CALL, reason=PAUSED)
     second = says(FOUND, text("Still."), reason=PAUSED)
     async with upstream(first, second, says(text("Found."), reason=ENDED)) as it:
-        deltas = await asked(it.url, stream=stream)
+        deltas = await asked(it.url, stream=stream, adapter=PLATFORMS[platform])
         bodies = [exchange.json for exchange in it.exchanges]
+        [path] = {exchange.path for exchange in it.exchanges}
 
     assert "".join(delta.text for delta in of(TextDelta, deltas)) == "I look.Still.Found."
     assert [item.item["type"] for item in of(OutputItem, deltas)] == ["web_search_call"]
@@ -96,8 +121,10 @@ async def test_an_answer_goes_on_where_it_paused(stream: bool) -> None:
     assert [len(body["messages"]) for body in bodies] == [1, 2, 2]
     assert bodies[2]["messages"][1] == {"role": "assistant", "content": content[:4]}
     assert {**bodies[2], "messages": bodies[0]["messages"]} == bodies[0]
-    for body in bodies:
-        assert described(PLAIN_TYPES, body) == body
+    assert path == PLATFORMS[platform].encode(turn(stream=stream)).path
+    if platform in ("anthropic", "foundry"):
+        for body in bodies:
+            assert described(PLAIN_TYPES, body) == body
 
 
 @both

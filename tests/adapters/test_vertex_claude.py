@@ -14,10 +14,9 @@ from messages_turns import message, turn
 
 from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.base import Counts
-from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.vertex import VertexClaude, base_url
 from responses_mw.deltas import Stopped, TextDelta
-from responses_mw.errors import UnsupportedByProvider, UpstreamRefused
+from responses_mw.errors import UpstreamRefused
 from responses_mw.sse import ServerSentEvent
 
 MESSAGES = AnthropicMessages(name="vertex_ai", cache=None, betas=("files-api-2025-04-14",))
@@ -133,8 +132,3 @@ def test_tokens_are_counted_at_the_official_client_s_address() -> None:
     assert base_url("p", "us-east5", version="v1") + request.path == str(expected.url)
     assert request.body == json.loads(expected.content)
     assert CLAUDE.counted(b'{"input_tokens": 3}') == 3
-
-
-def test_adapter_that_cannot_count_says_so() -> None:
-    with pytest.raises(UnsupportedByProvider, match="cannot count"):
-        VertexClaude(messages=ChatCompletions()).count(turn(model=MODEL))
