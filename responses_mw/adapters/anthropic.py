@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from responses_mw.adapters.anthropic_answers import answer_format
 from responses_mw.adapters.anthropic_content import loop_lacks_thinking, without_thinking
-from responses_mw.adapters.anthropic_decode import MessagesDecoder, events_of, read_json
+from responses_mw.adapters.anthropic_decode import MessagesDecoder, events_of
 from responses_mw.adapters.anthropic_encode import EncodeOptions, encode
 from responses_mw.adapters.anthropic_models import ModelRules, rules_for, scope_of
 from responses_mw.adapters.base import Framing, UpstreamRequest
 from responses_mw.adapters.upstream_errors import streamed_error, upstream_error
+from responses_mw.adapters.upstream_json import read_json
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
 from responses_mw.turn import Turn

@@ -5,7 +5,6 @@ Responses items cannot carry (signatures, citations, server tools) is kept in th
 search, web fetch and MCP are also shown as items; other server tools are in the native turn only.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,12 +12,14 @@ import orjson
 
 from responses_mw.adapters.anthropic_blocks import (
     AnswerBlock,
-    Block,
     CallBlock,
+    OtherBlock,
     TextBlock,
     ThinkingBlock,
 )
+from responses_mw.adapters.content_blocks import Block, Json, verbatim
 from responses_mw.adapters.upstream_errors import streamed_error
+from responses_mw.adapters.upstream_json import read_json
 from responses_mw.deltas import (
     Delta,
     ItemFinished,
@@ -31,8 +32,6 @@ from responses_mw.deltas import (
 )
 from responses_mw.errors import UpstreamProtocolError
 from responses_mw.sse import ServerSentEvent
-
-Json = dict[str, Any]
 
 PAUSED = "pause_turn"
 MAX_PAUSES = 8
@@ -157,17 +156,11 @@ class MessagesDecoder:
         return [stopped] if native is None else [native, stopped]
 
     def _native(self) -> NativeTurn | None:
-        """The turn as the API wants it back, unless items say all of it."""
+        if self._stop_reason == PAUSED:
+            return None
         blocks = list(self._blocks.values())
-        if self._stop_reason == PAUSED or not all(block.faithful for block in blocks):
-            return None
-        last = blocks[-1] if blocks else None
-        if self._stop_reason in _INCOMPLETE and isinstance(last, CallBlock) and not last.is_text:
-            del blocks[-1]  # cut off in the middle of its arguments: nobody will answer it
-        blocks = [block for block in blocks if block.whole]
-        if not any(block.needs_native for block in blocks):
-            return None
-        return NativeTurn(self._scope, [block.verbatim() for block in blocks])
+        said = verbatim(blocks, cut_off=self._stop_reason in _INCOMPLETE)
+        return None if said is None else NativeTurn(self._scope, said)
 
     # --- blocks
 
@@ -195,40 +188,32 @@ class MessagesDecoder:
             case "tool_use":
                 return CallBlock(start, index)
             case _:
-                return Block(start)
+                return OtherBlock(start)
 
     def _close_block(self, block: Block) -> list[Delta]:
         if block.done:
             return []
         block.done = True
         deltas = block.closed()
-        kind = block.start["type"]
         if block.is_text:
             self._text_length += block.length
-        elif kind in _SERVER_CALLS:
+        elif isinstance(block, OtherBlock):
+            deltas += self._server_tool(block)
+        return deltas
+
+    def _server_tool(self, block: OtherBlock) -> list[Delta]:
+        """A call is shown when its result is there."""
+        kind = block.start["type"]
+        if kind in _SERVER_CALLS:
             self._server_calls[block.start["id"]] = block.verbatim()
         elif kind.endswith("_tool_result"):
             call = self._server_calls.get(block.start["tool_use_id"])
             item = None if call is None else _hosted_item(call, block.start)
-            deltas += [] if item is None else [OutputItem(item)]
-        return deltas
+            return [] if item is None else [OutputItem(item)]
+        return []
 
     def _broken(self, message: str) -> UpstreamProtocolError:
         return UpstreamProtocolError(f"{self._provider}: {message}", provider=self._provider)
-
-
-def read_json(raw: bytes, *, provider: str) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        # orjson refuses half a surrogate pair, which some servers send: their tokens split it.
-        pass
-    try:
-        return json.loads(raw.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise UpstreamProtocolError(
-            f"{provider} sent something that is not JSON: {error}", provider=provider
-        ) from error
 
 
 def events_of(message: Json) -> Iterator[Json]:

@@ -16,12 +16,12 @@ from responses_mw.adapters.bedrock_blocks import (
     HostedCallBlock,
     HostedResultBlock,
     ImageBlock,
-    Json,
     OtherBlock,
     ReasoningBlock,
     TextBlock,
 )
 from responses_mw.adapters.bedrock_errors import is_exception, streamed_exception
+from responses_mw.adapters.content_blocks import Json, verbatim
 from responses_mw.adapters.upstream_json import read_json, whole_characters
 from responses_mw.deltas import (
     Delta,
@@ -132,17 +132,8 @@ class ConverseDecoder:
         return [*left, stopped] if native is None else [*left, native, stopped]
 
     def _native(self) -> NativeTurn | None:
-        """The turn as the API wants it back, unless items say all of it."""
-        blocks = list(self._blocks)
-        last = blocks[-1] if blocks else None
-        if self._stop_reason in _INCOMPLETE and isinstance(last, CallBlock) and not last.is_text:
-            del blocks[-1]  # cut off in the middle of its arguments: nobody will answer it
-        if not all(block.faithful for block in blocks):
-            return None
-        blocks = [block for block in blocks if block.whole]
-        if not any(block.needs_native for block in blocks):
-            return None
-        return NativeTurn(self._scope, whole_characters([block.verbatim() for block in blocks]))
+        said = verbatim(self._blocks, cut_off=self._stop_reason in _INCOMPLETE)
+        return None if said is None else NativeTurn(self._scope, whole_characters(said))
 
     # --- blocks
 
