@@ -1,137 +1,213 @@
-"""The long run: 200 kills on each database, then a steady load whose memory is drawn.
+"""The long run: what the tests of this folder do briefly is done here at length, and written down.
 
-`scripts/soak --minutes N`. What the tests of this folder do briefly is done here at length.
+`scripts/soak --minutes 30`. Each part goes on where another failed; the exit code says whether any
+did.
 """
 
 import argparse
 import asyncio
 import contextlib
-import json
+import csv
+import os
+import platform
 import random
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import httpx
 import postgres_server
-from kills import Client, by_background, by_conversation, by_socket, by_stream, survive, talking
-from victims import Victim, files, nursery, resident_mib
+from faulty import outlast_a_lock
+from idle import idle_streams
+from kills import survive
+from steady import Load, load
+from victims import REPOSITORY, nursery
 
-SAMPLE_S = 2.0
-WARM_UP_S = 60.0
-CLIENTS = 8
+TITLES = {"sqlite": "SQLite", "postgres": "Postgres"}
+MEASURES = {
+    "resident_mib": "resident MiB",
+    "tasks": "tasks",
+    "threads": "threads",
+    "files": "open files",
+}
+
+
+@dataclass
+class Report:
+    """`rows` are what was done and what came of it."""
+
+    command: str
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, what: str, came: str, failures: list[str] | None = None) -> None:
+        self.rows.append((what, came))
+        self.failures += failures or []
+        print(f"{what}: {came}", *(failures or []), sep="\n  ", flush=True)
+
+    @contextlib.contextmanager
+    def part(self, what: str) -> Iterator[None]:
+        """What fails in it is noted, and does not end the run."""
+        begun = time.monotonic()
+        try:
+            yield
+        except (AssertionError, OSError, httpx.HTTPError) as error:
+            self.add(what, "FAILED", [f"{what}: {type(error).__name__}: {error}"])
+        print(f"  ({what} took {time.monotonic() - begun:.0f} s)", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--kills", type=int, default=200, help="on each database")
-    parser.add_argument("--plot", type=Path, help="a .png of memory, tasks and files")
-    parser.add_argument("--samples", type=Path, help="the figures behind it, as JSON")
-    arguments = parser.parse_args()
-    lost = 0
-    with databases() as stores:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=30, help="of steady load; 0: none")
+    parser.add_argument("--kills", type=int, default=200, help="on each database; 0: none")
+    parser.add_argument("--locked", type=float, default=30, help="seconds; 0: not at all")
+    parser.add_argument("--idle", type=int, default=1000, help="streams; 0: none")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=REPOSITORY / "docs" / "soak",
+        help="what is written, without its ending: .md, and after a load .csv and .png",
+    )
+    asked = parser.parse_args()
+    report = Report(" ".join(["scripts/soak", *sys.argv[1:]]))
+    with databases() as (folder, stores):
         for name, store in stores.items():
-            if arguments.kills:
-                log = Path(tempfile.mkdtemp()) / "log"
-                with nursery(store, log) as born:
-                    tally = asyncio.run(
-                        survive(born, store, kills=arguments.kills, seed=random.randrange(1 << 30))
-                    )
-                print(f"{name}: {tally}", *tally.losses, sep="\n  ", flush=True)
-                lost += len(tally.losses)
-        if arguments.minutes:
-            samples = steady(stores["sqlite"], minutes=arguments.minutes)
-            if arguments.samples:
-                arguments.samples.write_text(json.dumps(samples))
-            if arguments.plot:
-                draw(samples, arguments.plot)
-    sys.exit(bool(lost))
+            if asked.kills:
+                with report.part(f"{TITLES[name]}, killed {asked.kills} times"):
+                    kill(report, name, store, folder, kills=asked.kills)
+        if asked.locked:
+            with report.part("SQLite, locked by another process"):
+                lock(report, folder, seconds=asked.locked)
+        if asked.idle:
+            with report.part("Idle streams"):
+                asyncio.run(idle(report, stores["sqlite"], folder, count=asked.idle))
+        loads: dict[str, Load] = {}
+        if asked.minutes:
+            with report.part("Load"):
+                loads = asyncio.run(steady(stores, folder, minutes=asked.minutes))
+            tell(report, loads, minutes=asked.minutes)
+    if loads:
+        keep(loads, asked.out.with_suffix(".csv"))
+        draw(loads, asked.out.with_suffix(".png"))
+    write(report, asked.out, drawn=bool(loads))
+    sys.exit(bool(report.failures))
 
 
 @contextlib.contextmanager
-def databases() -> Iterator[dict[str, str]]:
-    with tempfile.TemporaryDirectory(prefix="rmw-soak-") as folder:
+def databases() -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder for whatever is written, and a URL of each database."""
+    with tempfile.TemporaryDirectory(prefix="rmw-soak-") as name:
+        folder = Path(name)
         stores = {"sqlite": f"sqlite:///{folder}/soak.db"}
         binaries = postgres_server.find_binaries()
         if binaries is None:
-            yield stores
+            print(postgres_server.UNAVAILABLE, file=sys.stderr)
+            yield folder, stores
             return
         home = Path(tempfile.mkdtemp(prefix="rmw-soak-pg-"))
         server = postgres_server.start(binaries, home)
         try:
-            yield {**stores, "postgres": f"postgresql://postgres@/postgres?host={home}"}
+            yield folder, {**stores, "postgres": f"postgresql://postgres@/postgres?host={home}"}
         finally:
             postgres_server.stop(server)
             shutil.rmtree(home)
 
 
-Sample = dict[str, float]
+# --- parts
 
 
-def steady(store: str, *, minutes: float) -> list[Sample]:
-    with nursery(store, Path(tempfile.mkdtemp()) / "log") as born:
-        victim = born.start()
-        samples = asyncio.run(_loaded(victim, minutes * 60))
-        born.kill()
-    warm = [sample for sample in samples if sample["s"] >= min(WARM_UP_S, minutes * 15)]
-    for name in ("resident_mib", "tasks", "files"):
-        values = [sample[name] for sample in warm]
-        print(f"{name}: {values[0]:.0f} at first, {values[-1]:.0f} at last, {max(values):.0f} most")
-    print(f"turns under load: {samples[-1]['turns']:.0f}", flush=True)
-    return samples
+def kill(report: Report, name: str, store: str, folder: Path, *, kills: int) -> None:
+    with nursery(store, folder / "log") as born:
+        tally = asyncio.run(survive(born, store, kills=kills, seed=random.randrange(1 << 30)))
+    came = f"{tally.acknowledged:,} turns acknowledged, {tally.cut:,} cut short"
+    came += f", {len(tally.losses)} lost"
+    report.add(f"{TITLES[name]}, killed {tally.kills.total()} times", came, tally.losses)
 
 
-async def _loaded(victim: Victim, seconds: float) -> list[Sample]:
-    """Every client begins a new chain now and then, so that histories do not grow for ever."""
-    begun = time.monotonic()
-    ways = (by_stream, by_background, by_socket, by_conversation)
-    clients = [Client(ways[n % len(ways)]) for n in range(CLIENTS)]
-    counted = 0
-    samples: list[Sample] = []
-
-    async def talk(client: Client) -> None:
-        nonlocal counted
-        while time.monotonic() - begun < seconds:
-            counted += await client.talk(victim, lambda _: None, turns=20)
-            client.forget()
-
-    async def measure() -> None:
-        async with talking(victim) as http:
-            while time.monotonic() - begun < seconds:
-                tasks = int((await http.get(f"http://{victim.address}/tasks")).text)
-                samples.append(
-                    {
-                        "s": time.monotonic() - begun,
-                        "resident_mib": resident_mib(victim),
-                        "tasks": tasks,
-                        "files": files(victim),
-                        "turns": counted,
-                    }
-                )
-                await asyncio.sleep(SAMPLE_S)
-
-    await asyncio.gather(measure(), *map(talk, clients))
-    return samples
+def lock(report: Report, folder: Path, *, seconds: float) -> None:
+    asyncio.run(outlast_a_lock(folder / "locked.db", locked_s=seconds, busy_s=5))
+    what = f"SQLite, locked for {seconds:g} s by another process"
+    report.add(what, "the turn under way was kept, another one sent away with 503")
 
 
-def draw(samples: list[Sample], path: Path) -> None:
+async def idle(report: Report, store: str, folder: Path, *, count: int) -> None:
+    with nursery(store, folder / "log") as born:
+        async with idle_streams(born.start(), count) as each:
+            report.add(f"{count:,} open streams on which nothing is said", f"{each:.0f} KiB each")
+
+
+async def steady(stores: dict[str, str], folder: Path, *, minutes: float) -> dict[str, Load]:
+    """All databases at once."""
+    with contextlib.ExitStack() as stack:
+        born = {name: stack.enter_context(nursery(stores[name], folder / name)) for name in stores}
+        victims = [born[name].start() for name in stores]
+        seconds = minutes * 60
+        sample_s = min(5.0, seconds / 20)
+        loads = await asyncio.gather(
+            *(load(victim, seconds=seconds, sample_s=sample_s) for victim in victims)
+        )
+    return dict(zip(stores, loads, strict=True))
+
+
+def tell(report: Report, loads: dict[str, Load], *, minutes: float) -> None:
+    for name, it in loads.items():
+        what = f"{TITLES[name]}, {minutes:g} minutes of steady load"
+        came = f"{it.turns:,} turns, {len(it.losses)} lost"
+        report.add(what, came, [f"{TITLES[name]}: {failure}" for failure in it.losses + it.grown()])
+        for measure, (early, late) in it.growth().items():
+            came = f"{early:.1f} in the second quarter, {late:.1f} in the last"
+            report.add(f"{TITLES[name]}, {MEASURES[measure]}", came)
+
+
+# --- what is written
+
+
+def keep(loads: dict[str, Load], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["database", "seconds", *MEASURES, "turns"])
+        for name, it in loads.items():
+            for sample in it.samples:
+                lines.writerow([name, *asdict(sample).values()])
+
+
+def draw(loads: dict[str, Load], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(3, 1, sharex=True, figsize=(8, 6), layout="constrained")
-    minutes = [sample["s"] / 60 for sample in samples]
-    names = (("resident_mib", "resident MiB"), ("tasks", "tasks"), ("files", "open files"))
-    for axis, (name, label) in zip(axes, names, strict=True):
-        axis.plot(minutes, [sample[name] for sample in samples], linewidth=0.8)
+    figure, axes = pyplot.subplots(4, 1, sharex=True, figsize=(8, 7), layout="constrained")
+    for axis, (measure, label) in zip(axes, MEASURES.items(), strict=True):
+        for name, it in loads.items():
+            minutes = [sample.seconds / 60 for sample in it.samples]
+            values = [asdict(sample)[measure] for sample in it.samples]
+            axis.plot(minutes, values, linewidth=0.9, label=TITLES[name])
         axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, axis.get_ylim()[1] * 1.1)
+    axes[0].legend(loc="lower right")
     axes[-1].set_xlabel("minutes of steady load")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=100)
+
+
+def write(report: Report, out: Path, *, drawn: bool) -> None:
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    lines = ["# A long run", "", f"Written by `{report.command}` ({machine}).", "", "| | |"]
+    lines += ["|---|---|", *(f"| {what} | {came} |" for what, came in report.rows), ""]
+    if report.failures:
+        lines += ["Failures:", "", *(f"- {failure}" for failure in report.failures[:100]), ""]
+    if drawn:
+        lines += [
+            f"![Memory, tasks, threads and open files of both servers over time]({out.name}.png)",
+            "",
+            f"The figures behind the picture are in [{out.name}.csv]({out.name}.csv).",
+            "",
+        ]
+    out.with_suffix(".md").write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -9,70 +9,27 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import postgres_server
 import pytest
-from kills import events_of, stranded, text_of
-from live import live
-from victims import Paced, answer_to, asking
+from faulty import (
+    SLOW,
+    ask,
+    check_refusal,
+    one_end,
+    outlast_a_lock,
+    serving,
+    told,
+    until_it_works,
+)
+from kills import stranded, text_of
+from victims import answer_to, asking
 
-from responses_mw.app import ResponsesApp
-from responses_mw.settings import Settings
-from stores import PostgresStore, SessionStore, SQLiteStore
-
-TERMINAL = ("response.completed", "response.failed", "response.incomplete")
-SLOW = asking(10, pause_s=0.02)
-
-
-@contextlib.asynccontextmanager
-async def talking(store: SessionStore, *, lease_s: float = 20) -> AsyncIterator[httpx.AsyncClient]:
-    settings = Settings(lease_s=lease_s, drain_s=5)
-    app = ResponsesApp(store=store, models={"paced": Paced()}, settings=settings)
-    async with live(app) as address:
-        url = f"http://{address}"
-        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
-            yield http
-
-
-async def told(http: httpx.AsyncClient, text: str, begun: asyncio.Event | None = None) -> list[Any]:
-    """The events of a streamed turn."""
-    events = []
-    body = {"model": "paced", "input": text, "stream": True}
-    async with http.stream("POST", "/responses", json=body) as answer:
-        assert answer.status_code == 200, await answer.aread()
-        async for event in events_of(answer):
-            events.append(event)
-            if begun is not None:
-                begun.set()
-    return events
-
-
-async def ask(http: httpx.AsyncClient, after: str | None = None) -> httpx.Response:
-    body = {"model": "paced", "input": asking(1), "previous_response_id": after}
-    return await http.post("/responses", json=body)
-
-
-def one_end(events: list[Any]) -> Any:
-    (end,) = [event for event in events if event["type"] in TERMINAL]
-    assert events[-1] is end
-    return end
-
-
-async def until_it_works(http: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(20):
-        while (answer := await ask(http)).status_code != 200:
-            check_refusal(answer)
-            await asyncio.sleep(0.1)
-
-
-def check_refusal(answer: httpx.Response) -> None:
-    assert (answer.status_code, answer.headers.get("retry-after")) == (503, "1"), answer.text
-    assert answer.json()["error"]["code"] == "store_unavailable"
-
+from stores import PostgresStore, SQLiteStore
 
 # --- SQLite
 
@@ -80,30 +37,13 @@ def check_refusal(answer: httpx.Response) -> None:
 async def test_a_turn_outlasts_a_locked_file_and_others_are_sent_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = SQLiteStore(tmp_path / "locked.db", busy_seconds=0.2)
-    async with talking(store) as http:
-        begun = asyncio.Event()
-        turn = asyncio.create_task(told(http, SLOW, begun))
-        await begun.wait()
-        other = sqlite3.connect(store.path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        refused = await ask(http)
-        await asyncio.sleep(1)
-        assert not turn.done()
-        other.execute("ROLLBACK")
-        other.close()
-        response = one_end(await turn)["response"]
-        kept = (await http.get(f"/responses/{response['id']}")).json()
-        assert (await ask(http, after=response["id"])).status_code == 200
-    check_refusal(refused)
+    await outlast_a_lock(tmp_path / "locked.db", locked_s=1, busy_s=0.2)
     assert "another process holds the database" in caplog.text
-    assert kept == response
-    assert (kept["status"], text_of(kept)) == ("completed", answer_to([SLOW]))
 
 
 async def test_a_turn_that_cannot_be_kept_is_never_completed(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "locked.db", busy_seconds=0.1)
-    async with talking(store, lease_s=0.6) as http:
+    async with serving(store, lease_s=0.6) as http:
         begun = asyncio.Event()
         turn = asyncio.create_task(told(http, SLOW, begun))
         await begun.wait()
@@ -139,7 +79,7 @@ async def test_a_full_disk_breaks_nothing_that_was_kept(
     small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = small_disk / "full.db"
-    async with talking(SQLiteStore(path), lease_s=1) as http:
+    async with serving(SQLiteStore(path), lease_s=1) as http:
         before = (await ask(http)).json()
         begun = asyncio.Event()
         turn = asyncio.create_task(told(http, SLOW, begun))
@@ -242,7 +182,7 @@ async def check_kept(http: httpx.AsyncClient, ends: list[Any]) -> None:
 async def test_a_restarted_postgres_loses_nothing_that_was_kept() -> None:
     cluster = await asyncio.to_thread(Cluster)
     try:
-        async with talking(PostgresStore(cluster.url)) as http:
+        async with serving(PostgresStore(cluster.url)) as http:
 
             async def fault() -> None:
                 await asyncio.to_thread(cluster.restart, away_s=1.5)
@@ -260,7 +200,7 @@ async def test_cut_connections_are_not_noticed(postgres_dsn: str) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    async with talking(PostgresStore(postgres_dsn)) as http:
+    async with serving(PostgresStore(postgres_dsn)) as http:
 
         async def fault() -> None:
             for _ in range(10):

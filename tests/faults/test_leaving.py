@@ -8,17 +8,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from idle import asked, idle_streams
 from kills import talking, text_of
 from live import line, live
 from upstream import Exchange, Upstream, upstream
-from victims import Nursery, Victim, answer_to, asking, nursery, resident_mib
+from victims import Nursery, answer_to, asking, nursery, resident_mib
 
 from responses_mw import ChatCompletions, ResponsesApp, Settings
 from responses_mw.transport import HTTPProvider
 
-IDLE = 1000
+IDLE = 200
+"""`scripts/soak` opens 1,000."""
 KIB_PER_IDLE_STREAM = 60
-"""Of the server's resident memory. 17 were measured, and 10 MiB for each slow reader."""
+"""Of the server's resident memory. 18 were measured, and 10 MiB for each slow reader."""
 SLOW_READERS = 10
 MIB_PER_SLOW_READER = 12
 
@@ -129,38 +131,14 @@ def born(tmp_path: Path) -> Iterator[Nursery]:
         yield it
 
 
-async def asked(victim: Victim, text: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection on which a streamed turn was asked; 1 KiB of it is read ahead at most."""
-    body = json.dumps({"model": "paced", "input": text, "stream": True, "store": False}).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", victim.port, limit=1024)
-    head = f"POST /v1/responses HTTP/1.1\r\nhost: {victim.address}\r\n"
-    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-    return reader, writer
-
-
 async def test_idle_streams_hold_little_memory(born: Nursery) -> None:
     victim = born.start()
-    async with talking(victim) as http:
-        for _ in range(20):
-            await http.post("/responses", json={"model": "paced", "input": asking(2)})
-        before = resident_mib(victim)
-        waiting = [await asked(victim, asking(1, wait_s=60)) for _ in range(IDLE)]
-        tasks = 0
-        async with asyncio.timeout(30):
-            while tasks < IDLE:
-                await asyncio.sleep(0.1)
-                tasks = int((await http.get(f"http://{victim.address}/tasks")).text)
-        each = (resident_mib(victim) - before) * 1024 / IDLE
+    async with idle_streams(victim, IDLE) as each, talking(victim) as http:
         print(f"{IDLE} idle streams: {each:.0f} KiB each")
         assert each < KIB_PER_IDLE_STREAM
         begun = time.monotonic()
         answer = await http.post("/responses", json={"model": "paced", "input": asking(1)})
         assert (answer.status_code, time.monotonic() - begun < 2) == (200, True)
-        for _, writer in waiting:
-            writer.close()
-        async with asyncio.timeout(20):
-            while int((await http.get(f"http://{victim.address}/tasks")).text) > 50:
-                await asyncio.sleep(0.1)
 
 
 async def test_slow_readers_stall_nobody(born: Nursery) -> None:

@@ -1,11 +1,13 @@
 """Servers that are killed: a process that has imported everything forks one in a moment.
 
 Run as a program it reads commands and answers each with a line; `Nursery` is its other end. What is
-served is what `responses-mw serve` serves, with a short lease and a model whose pace a turn names.
+served is what `responses-mw serve` serves, with a short lease and a model whose pace a turn names;
+its wall clock can be set from outside.
 """
 
 import asyncio
 import contextlib
+import datetime
 import hashlib
 import json
 import os
@@ -13,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ DRAIN_S = 10.0
 SAVED = "die when saved"
 UNSAVED = "die unsaved"
 REPOSITORY = Path(__file__).parents[2]
+_REAL_TIME = time.time
 
 
 def asking(words: int, *, wait_s: float = 0.0, pause_s: float = 0.0, nonce: str = "") -> str:
@@ -81,8 +85,12 @@ def files(victim: Victim) -> int:
     return len(os.listdir(f"/proc/{victim.pid}/fd"))
 
 
+def threads(victim: Victim) -> int:
+    return len(os.listdir(f"/proc/{victim.pid}/task"))
+
+
 class Nursery:
-    """`log` is where the servers' standard error goes."""
+    """`log` gets the servers' standard error. The last victim is meant where none is named."""
 
     def __init__(self, store: str, log: Path) -> None:
         with log.open("ab") as file:
@@ -98,15 +106,16 @@ class Nursery:
 
     def start(self) -> Victim:
         pid, port = self._say("start").split()
-        return Victim(int(pid), int(port))
+        self._last = Victim(int(pid), int(port))
+        return self._last
 
-    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, victim: Victim | None = None) -> None:
         """Returns when it has ended."""
-        self._say(f"kill {number}")
+        self._say(f"kill {(victim or self._last).pid}")
 
-    def ended(self) -> int:
+    def ended(self, victim: Victim | None = None) -> int:
         """Waits until the server has ended by itself; its exit code, or minus the signal."""
-        return int(self._say("wait"))
+        return int(self._say(f"wait {(victim or self._last).pid}"))
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -144,18 +153,18 @@ def main(store: str) -> None:
     from stores import PostgresStore, SQLiteStore  # noqa: F401
 
     assert uvicorn
-    child = 0
+    living: set[int] = set()
     for line in sys.stdin:
         match line.split():
             case ["start"]:
-                child = _fork(store)
-            case ["kill", number]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, int(number))
+                living.add(_fork(store))
+            case [command, pid]:
+                child = int(pid)
+                if command == "kill" and child in living:
+                    os.kill(child, signal.SIGKILL)
                 print(_reaped(child), flush=True)
-            case ["wait"]:
-                print(_reaped(child), flush=True)
-    with contextlib.suppress(ProcessLookupError):
+                living.discard(child)
+    for child in living:
         os.kill(child, signal.SIGKILL)
 
 
@@ -190,7 +199,7 @@ def _serve(store: str, listener: socket.socket) -> None:
     settings = Settings(lease_s=LEASE_S, drain_s=DRAIN_S)
     mortal = _mortal(open_store(store))
     app = ResponsesApp(store=mortal, models={"paced": Paced()}, settings=settings)
-    served: Any = _counting(Standalone(app, key=None))
+    served: Any = _watched(Standalone(app, key=None))
     config = uvicorn.Config(
         served, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )
@@ -214,18 +223,39 @@ def _mortal(store: Any) -> Any:
     return store
 
 
-def _counting(app: Any) -> Any:
-    """`/tasks` says how many tasks there are; all else is the server's."""
+def _watched(app: Any) -> Any:
+    """`/tasks` says how many tasks there are, `/clock` moves the time of day by as many seconds as
+    its query says; all else is the server's."""
 
-    async def counting(scope: Any, receive: Any, send: Any) -> None:
-        if scope.get("path") != "/tasks":
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("path") == "/tasks":
+            body = str(len(asyncio.all_tasks())).encode()
+        elif scope.get("path") == "/clock":
+            set_clock(float(scope["query_string"]))
+            body = b""
+        else:
             await app(scope, receive, send)
             return
-        body = str(len(asyncio.all_tasks())).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
-    return counting
+    return watched
+
+
+def set_clock(seconds: float) -> None:
+    """What asks for the time of day is told another one from now on, in this process."""
+    real = datetime.datetime
+
+    class Jumped(real):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return real.now(tz) + datetime.timedelta(seconds=seconds)
+
+    for name, module in list(sys.modules.items()):
+        ours = name.partition(".")[0] in ("responses_mw", "stores")
+        if ours and issubclass(getattr(module, "datetime", int), real):
+            module.datetime = Jumped  # type: ignore[attr-defined]
+    time.time = lambda: _REAL_TIME() + seconds
 
 
 if __name__ == "__main__":
