@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from responses_mw.aside_routes import AsideRoutes
 from responses_mw.conversation_routes import ConversationRoutes
 from responses_mw.errors import ConfigurationError, ResponsesError, Unauthorized
+from responses_mw.handing_on import HandingOn
 from responses_mw.hooks import Hooks
 from responses_mw.http import on_error
 from responses_mw.key_routes import KeyRoutes
@@ -205,7 +206,7 @@ class ResponsesApp(Starlette):
         runtime = Runtime(store, self._router, self.settings, self._observers, self._hooks)
         if metrics is not None:
             metrics.watch(runtime)
-        await runtime.open(Service(runtime).take_over)
+        await runtime.open(HandingOn(runtime, Service(runtime).take_over).take_over)
         return runtime
 
     async def _enter(self, connection: HTTPConnection) -> tuple[Service, str]:

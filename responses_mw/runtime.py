@@ -137,7 +137,6 @@ class Runtime:
         for response in await self.store.take_expired(
             self.worker, now=datetime.now(UTC), until=until
         ):
-            logger.warning("%s was left by a worker that stopped", response.id)
             await take_over(response)
 
 

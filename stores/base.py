@@ -16,6 +16,8 @@ Json = Any
 Item = dict[str, Any]
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 RUNNING: frozenset[str] = frozenset({"queued", "in_progress"})
+NOBODY = ""
+"""The worker of a response that was handed back."""
 
 
 class StoreError(Exception):
@@ -187,6 +189,8 @@ class SessionStore(Accounts, ABC):
     """
 
     shared_between_processes = True
+    hands_back = False
+    """Whether `hand_back` does."""
 
     # --- life
 
@@ -249,6 +253,12 @@ class SessionStore(Accounts, ABC):
     ) -> list[StoredResponse]:
         """Moves running responses whose lease ended before `now` to `worker`, with their attempt
         counted up. Each is given to exactly one caller."""
+
+    async def hand_back(self, id: str, *, owner: str, lease: Lease, now: datetime) -> bool:
+        """Gives up what `take_expired` gave, as if it had not been taken: it is nobody's, its lease
+        ends `now`, its attempt is not counted. False unless running under this lease, or where the
+        store cannot: then the lease must be used."""
+        return False
 
     # --- reading
 

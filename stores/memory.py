@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from stores.base import (
+    NOBODY,
     RUNNING,
     Checkpoint,
     ConversationLocked,
@@ -34,6 +35,7 @@ class MemoryStore(MemoryAccounts):
     """Closing it forgets nothing; the sessions end with the object. For one thread at a time."""
 
     shared_between_processes = False
+    hands_back = True
 
     def __init__(self) -> None:
         self._handles: dict[str, Handle] = {}
@@ -166,6 +168,14 @@ class MemoryStore(MemoryAccounts):
             handle.worker, handle.lease_until = worker, to_micros(until)
             handle.attempt += 1
         return [stored(id, self._handles[id]) for id in taken]
+
+    async def hand_back(self, id: str, *, owner: str, lease: Lease, now: datetime) -> bool:
+        handle = self._leased(id, owner, lease)
+        if handle is None:
+            return False
+        handle.worker, handle.lease_until = NOBODY, to_micros(now)
+        handle.attempt -= 1
+        return True
 
     # --- reading
 

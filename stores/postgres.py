@@ -20,6 +20,7 @@ from stores.account_statements import (
     FORGET_USER,
 )
 from stores.base import (
+    NOBODY,
     Checkpoint,
     History,
     Item,
@@ -50,6 +51,8 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
 
     At most `connections` are open at once in each event loop. `branch_id` draws 63 random bits.
     """
+
+    hands_back = True
 
     def __init__(
         self, dsn: str, *, connections: int = 10, branch_id: Callable[[], int] = _new_branch
@@ -170,6 +173,13 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
     ) -> list[StoredResponse]:
         rows = await self._fetch(sql.TAKE_EXPIRED, worker, to_micros(now), to_micros(until), limit)
         return [_stored(row) for row in rows]
+
+    async def hand_back(self, id: str, *, owner: str, lease: Lease, now: datetime) -> bool:
+        held = (id, owner, lease.worker)
+        if not possible(*held):
+            return False
+        row = (*held, lease.attempt, NOBODY, to_micros(now))
+        return bool(await self._fetch(sql.HAND_BACK, *row))
 
     # --- reading
 

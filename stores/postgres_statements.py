@@ -130,6 +130,11 @@ SELECT {STORED}, t.output, t.cuts
 FROM taken JOIN rmw_turn t USING (branch, depth) ORDER BY created_at, id
 """
 
+HAND_BACK = f"""
+UPDATE rmw_response SET worker = $5, lease_until = $6, attempt = attempt - 1
+WHERE {HELD} RETURNING 1
+"""
+
 RELEASE = f"DELETE FROM rmw_response WHERE {HELD} RETURNING 1"
 
 # --- reading

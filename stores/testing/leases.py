@@ -157,6 +157,37 @@ class LeaseTests(StoreHooks):
         assert await store.finish("a", outcome("a"), owner=OWNER, lease=LEASE) is False
         assert await store.finish("a", outcome("a"), owner=OWNER, lease=taken.lease) is True
 
+    async def test_what_is_handed_back_is_as_if_it_had_never_been_taken(
+        self, store: SessionStore
+    ) -> None:
+        if not store.hands_back:
+            pytest.skip(f"{type(store).__name__} hands nothing back")
+        queued = replace(new("a"), status="queued", request={"model": "m", "input": "hi"})
+        await store.reserve(queued, owner=OWNER)
+        [taken] = await store.take_expired("w2", now=LATER, until=MUCH_LATER)
+        lease = taken.lease
+        assert lease is not None
+
+        for owner, wrong in (
+            (STRANGER, lease),
+            (OWNER, replace(lease, worker="w3")),
+            (OWNER, replace(lease, attempt=1)),
+        ):
+            assert await store.hand_back("a", owner=owner, lease=wrong, now=LATER) is False
+        assert await store.hand_back("a", owner=OWNER, lease=lease, now=LATER) is True
+
+        assert await store.hand_back("a", owner=OWNER, lease=lease, now=LATER) is False
+        for old in (lease, LEASE):
+            assert await store.finish("a", outcome("a"), owner=OWNER, lease=old) is False
+        await store.renew("w2", MUCH_LATER)
+        assert await store.take_expired("w3", now=LATER, until=MUCH_LATER) == []
+        moment = LATER + timedelta(microseconds=1)
+        [again] = await store.take_expired("w3", now=moment, until=MUCH_LATER)
+        lease = Lease("w3", MUCH_LATER, attempt=2)
+        assert again == replace(taken, lease=lease)
+        assert await store.finish("a", outcome("a"), owner=OWNER, lease=lease) is True
+        assert await store.hand_back("a", owner=OWNER, lease=lease, now=LATER) is False
+
     async def test_the_oldest_leases_are_taken_first_up_to_the_limit(
         self, store: SessionStore
     ) -> None:

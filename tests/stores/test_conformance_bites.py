@@ -118,6 +118,15 @@ class Generous(Noted):
         return [replace(each, lease=Lease(worker, until, attempt=2)) for each in free]
 
 
+class Clinging(MemoryStore):
+    """Counts what was handed back as an attempt."""
+
+    async def hand_back(self, id: str, *, owner: str, lease: Lease, now: datetime) -> bool:
+        done = await super().hand_back(id, owner=owner, lease=lease, now=now)
+        self._handles[id].attempt += done
+        return done
+
+
 class Hoarding(MemoryStore):
     """Takes the id away and keeps what it said."""
 
@@ -253,6 +262,7 @@ def _encodable(text: str) -> str:
 
 
 FAULTS: list[tuple[Callable[[], SessionStore], str, dict[str, Any]]] = [
+    (Clinging, "test_what_is_handed_back_is_as_if_it_had_never_been_taken", {}),
     (Backwards, "test_a_chain_is_in_order_at_every_depth_up_to_1000", {}),
     (Backwards, "test_a_random_tree_of_400_reads_like_the_model", {"seed": 1}),
     (Backwards, "test_forks_of_forks_keep_each_their_own_line", {}),

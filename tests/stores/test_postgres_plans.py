@@ -48,6 +48,7 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "owners of a user": (accounts.OWNERS_OF_USER, ("nobody",)),
     "expired": (EXPIRED, (1, None, ["o8"], 100)),
     "release": (sql.RELEASE, ("r77-9", "o7", "w", 1)),
+    "hand back": (sql.HAND_BACK, ("r77-9", "o7", "w", 2, "", 1)),
     "renew": (sql.RENEW, ("w", 1)),
     "take_expired": (sql.TAKE_EXPIRED, ("w", 1, 2, 100)),
     "lock": (sql.LOCK_BRANCH_OF, ("r77-9", "o7")),
