@@ -89,6 +89,12 @@ def is_expressible(schema: Mapping[str, Any]) -> bool:
     return not any(_refers_to(entry, name, defs, set()) for name, entry in named.items())
 
 
+def is_strict(schema: Mapping[str, Any]) -> bool:
+    """Whether structured output holds a call to all of it."""
+    schema = {"type": "object", **schema}
+    return is_expressible(schema) and constrained(schema)[0] == schema
+
+
 def _refers_to(value: Any, target: str, defs: Mapping[str, Any], visited: set[str]) -> bool:
     """Whether following the references in `value` leads to `target`; `visited` grows."""
     for ref in _refs(value):

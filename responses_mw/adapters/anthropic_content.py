@@ -6,11 +6,10 @@ in `anthropic_encode.py`. Nothing that comes in is modified.
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping, Sequence
-from mimetypes import guess_type
 from typing import Any
 
+from responses_mw.adapters.media import read_data_url, read_file_data
 from responses_mw.adapters.pieces import AlternatingPieces, Block, LeaveOut, as_system, merged
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Item, Span, Turn
@@ -20,7 +19,6 @@ Message = dict[str, Any]
 FILES_BETA = "files-api-2025-04-14"
 
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*?)(;base64)?,", re.IGNORECASE)
 _THINKING = ("thinking", "redacted_thinking")
 
 
@@ -129,9 +127,9 @@ class Conversation(AlternatingPieces):
         url = part.get("image_url")
         if url is None:
             return {"type": "image", "source": self._file_source(part)}
-        if not url.startswith("data:"):
+        if url[:5].lower() != "data:":
             return {"type": "image", "source": {"type": "url", "url": url}}
-        media_type, data = _read_data_url(url)
+        media_type, data = read_data_url(url)
         if media_type not in _IMAGE_TYPES:
             raise UnsupportedByProvider(
                 f"an image is of type {media_type!r}; it must be one of {', '.join(_IMAGE_TYPES)}",
@@ -203,19 +201,8 @@ def _strip_trailing_space(content: list[Block]) -> None:
         content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
 
 
-def _read_data_url(url: str) -> tuple[str, str]:
-    """Media type and base64 data."""
-    found = _DATA_URL.match(url)
-    if found is None or found[3] is None:
-        raise UnsupportedByProvider("a data URL must be base64-encoded", param="input")
-    return found[1].lower(), url[found.end() :]
-
-
 def _document_source(file_data: str, filename: str | None) -> Block:
-    if file_data.startswith("data:"):
-        media_type, data = _read_data_url(file_data)
-    else:
-        media_type, data = _type_of(filename, file_data), file_data
+    media_type, data = read_file_data(file_data, filename)
     if media_type == "application/pdf":
         return {"type": "base64", "media_type": media_type, "data": data}
     if media_type.startswith("text/") or media_type == "application/json":
@@ -224,13 +211,6 @@ def _document_source(file_data: str, filename: str | None) -> Block:
         f"a file is of type {media_type!r}; the Messages API takes PDF and plain text",
         param="input",
     )
-
-
-def _type_of(filename: str | None, data: str) -> str:
-    """Content says more than a name: a PDF begins with %PDF. What has no known type may be text."""
-    if data.startswith("JVBER"):
-        return "application/pdf"
-    return guess_type(filename or "")[0] or "text/plain"
 
 
 def _decoded(data: str) -> str:

@@ -5,27 +5,28 @@ The messages themselves are built in `anthropic_content.py`. What a model cannot
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from responses_mw.adapters.anthropic_answers import (
-    AnswerFormat,
-    answer_format,
-    constrained,
-    is_expressible,
-)
+from responses_mw.adapters.anthropic_answers import AnswerFormat, answer_format, is_strict
 from responses_mw.adapters.anthropic_content import Conversation, conversation
 from responses_mw.adapters.anthropic_models import ModelRules, scope_of
+from responses_mw.adapters.anthropic_options import (
+    Thinking,
+    leave_out_the_rest,
+    sampling,
+    thinking,
+    thinking_obstacle,
+)
 from responses_mw.adapters.anthropic_tools import NAMES, server_tool
 from responses_mw.adapters.base import UpstreamRequest
+from responses_mw.adapters.omissions import Omissions
 from responses_mw.adapters.pieces import Block
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
 
 BINDING_BETA = "thinking-binding-controls-2026-08-01"
 
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 10_000, "high": 16_384, "xhigh": 32_768}
-LEAST_BUDGET = 1024
 _TIERS = {"auto": "auto", "default": "standard_only", "priority": "auto"}
 
 
@@ -49,7 +50,7 @@ class _Request:
         self.turn = turn
         self.rules = rules
         self.options = options
-        self.dropped: list[str] = []
+        self._leave_out = Omissions(strict=turn.strict)
         self.betas = dict.fromkeys(options.betas)
         self.servers: list[Block] = []
 
@@ -62,8 +63,8 @@ class _Request:
         self._check_end(talk)
         tools, choice = self._tools(answer)
         max_tokens = turn.max_output_tokens or self.options.max_tokens or self.rules.max_tokens
-        thinking, effort = self._thinking(talk, max_tokens, forced=_is_forced(choice))
-        if self.rules.bound_thinking and "block_binding" not in (thinking or ()):
+        thoughts = self._thinking(talk, max_tokens, forced=_is_forced(choice))
+        if self.rules.bound_thinking and "block_binding" not in (thoughts.field or ()):
             # A mode of thinking that cannot ask for stale blocks to be dropped.
             talk.leave_thinking_out()
         body: dict[str, Any] = {
@@ -74,25 +75,19 @@ class _Request:
             "tools": tools,
             "mcp_servers": self.servers,
             "tool_choice": choice,
-            "thinking": thinking,
-            "output_config": _output_config(answer, effort),
+            "thinking": thoughts.field,
+            "output_config": _output_config(answer, thoughts.effort),
             "metadata": {"user_id": turn.user} if turn.user else None,
             "service_tier": self._service_tier(),
             "stream": turn.stream or None,
-            **self._sampling(thinking),
+            **self._sampling(thoughts),
         }
-        self._leave_out_the_rest()
+        leave_out_the_rest(turn, "the Messages API", self._leave_out)
         body = {key: value for key, value in body.items() if value not in (None, [], {})}
         self._mark_for_cache(body)
         self.betas.update(dict.fromkeys(sorted(talk.betas)))
         body.update(turn.extra_body)
-        return UpstreamRequest("/v1/messages", body, self._headers(), tuple(self.dropped))
-
-    def _leave_out(self, name: str, why: str) -> None:
-        if self.turn.strict:
-            raise UnsupportedByProvider(f"{name} cannot be sent: {why}", param=name)
-        if name not in self.dropped:
-            self.dropped.append(name)
+        return UpstreamRequest("/v1/messages", body, self._headers(), self._leave_out.names)
 
     def _check_end(self, talk: Conversation) -> None:
         if not talk.messages:
@@ -137,7 +132,7 @@ class _Request:
         if tool.get("description"):
             block["description"] = tool["description"]
         if tool.get("strict"):
-            if self.rules.schemas and _is_strict(schema):
+            if self.rules.schemas and is_strict(schema):
                 block["strict"] = True
             else:
                 self._leave_out(f"{place}.strict", "its schema cannot be enforced")
@@ -191,91 +186,24 @@ class _Request:
 
     # --- thinking
 
-    def _thinking(
-        self, talk: Conversation, max_tokens: int, *, forced: bool
-    ) -> tuple[Block | None, str | None]:
-        """The `thinking` field, and the level for `output_config.effort`."""
-        match self.rules.thinking:
-            case "none":
-                if self.turn.reasoning_effort not in (None, "none"):
-                    self._leave_out("reasoning.effort", f"{self.turn.model!r} does not think")
-                return None, None
-            case "budget":
-                return self._budget(talk, max_tokens, forced=forced), None
-            case "adaptive":
-                return self._adaptive()
-
-    def _budget(self, talk: Conversation, max_tokens: int, *, forced: bool) -> Block | None:
-        effort = self.turn.reasoning_effort
-        if effort is None and self.turn.reasoning_summary is not None:
-            self._leave_out("reasoning.summary", f"{self.turn.model!r} thinks only with an effort")
-        if effort in (None, "none"):
-            return None  # off is the default
-        reason = None
-        if forced:
-            reason = "a forced tool call and thinking exclude each other"
-        elif max_tokens <= LEAST_BUDGET:
-            reason = f"max_output_tokens leaves no room; thinking takes {LEAST_BUDGET} or more"
-        elif talk.loop_lacks_thinking:
-            reason = "the tool calls being answered were made without thinking"
-        if reason is not None:
-            self._leave_out("reasoning.effort", reason)
-            return None
-        wanted = BUDGETS.get(str(effort), BUDGETS["xhigh"])
-        # Half of a small limit stays for the answer.
-        budget = max(LEAST_BUDGET, min(wanted, max_tokens // 2))
-        return {"type": "enabled", "budget_tokens": budget}
-
-    def _adaptive(self) -> tuple[Block | None, str | None]:
-        effort, rules = self.turn.reasoning_effort, self.rules
-        if effort == "none":
-            if rules.thinking_off is not None:
-                return {"type": rules.thinking_off}, None
-            self._leave_out("reasoning.effort", f"{self.turn.model!r} always thinks")
-            effort = "low"
-        thinking: Block = {"type": "adaptive"}
-        if effort is not None or self.turn.reasoning_summary is not None:
-            thinking["display"] = "summarized"
-        if rules.bound_thinking:
-            # Instructions and tools may differ from those a stored block was made under.
-            thinking["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
-            self.betas[BINDING_BETA] = None
-        if len(thinking) == 1:
-            return None, None
-        return thinking, None if effort is None else self._level(effort)
-
-    def _level(self, effort: str) -> str:
-        if effort in self.rules.efforts:
-            return effort
-        return {"minimal": "low", "xhigh": "max"}.get(effort, "high")
+    def _thinking(self, talk: Conversation, max_tokens: int, *, forced: bool) -> Thinking:
+        lacks = talk.loop_lacks_thinking
+        obstacle = thinking_obstacle(forced=forced, loop_lacks_thinking=lacks)
+        found = thinking(self.turn, self.rules, obstacle, max_tokens, self._leave_out)
+        if not self.rules.bound_thinking or not (found.field is None or found.is_on):
+            return found
+        # Instructions and tools may differ from those a stored block was made under.
+        self.betas[BINDING_BETA] = None
+        binding = {"block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+        return replace(found, field={**(found.field or {"type": "adaptive"}), **binding})
 
     # --- the rest
 
-    def _sampling(self, thinking: Block | None) -> dict[str, float | None]:
-        temperature, top_p = self.turn.temperature, self.turn.top_p
-        if self._cannot_sample():
-            # 1 is the default of both: leaving it out changes nothing.
-            temperature, top_p = self._only_default(temperature, top_p, "it takes no sampling")
-        elif thinking is not None and thinking["type"] not in ("disabled", "between_tools"):
-            temperature, top_p = self._only_default(temperature, top_p, "it thinks")
-        if temperature is not None and temperature > 1:
-            self._leave_out("temperature", f"{temperature} is more than 1, the most it takes")
-            temperature = None
-        if temperature is not None and top_p is not None and self.rules.sampling == "one":
-            if top_p != 1:
-                self._leave_out("top_p", "it takes temperature or top_p, not both")
-            top_p = None
-        return {"temperature": temperature, "top_p": top_p}
-
-    def _cannot_sample(self) -> bool:
-        return self.rules.sampling == "none" or self.options.api_version >= "2026-10-21"
-
-    def _only_default(self, temperature: float | None, top_p: float | None, why: str) -> Any:
-        if temperature not in (None, 1):
-            self._leave_out("temperature", why)
-        if top_p not in (None, 1):
-            self._leave_out("top_p", why)
-        return None, None
+    def _sampling(self, thoughts: Thinking) -> dict[str, float | None]:
+        rules = self.rules
+        if self.options.api_version >= "2026-10-21":
+            rules = replace(rules, sampling="none")
+        return sampling(self.turn, rules, thinks=thoughts.is_on, leave_out=self._leave_out)
 
     def _service_tier(self) -> str | None:
         tier = self.turn.service_tier
@@ -283,17 +211,6 @@ class _Request:
             return None if tier is None else _TIERS[tier]
         self._leave_out("service_tier", f"the Messages API has no {tier!r} tier")
         return None
-
-    def _leave_out_the_rest(self) -> None:
-        turn, why = self.turn, "the Messages API has no such field"
-        if turn.presence_penalty:
-            self._leave_out("presence_penalty", why)
-        if turn.frequency_penalty:
-            self._leave_out("frequency_penalty", why)
-        if turn.logprobs or turn.top_logprobs:
-            self._leave_out("top_logprobs", why)
-        if turn.verbosity not in (None, "medium"):
-            self._leave_out("text.verbosity", why)
 
     def _mark_for_cache(self, body: dict[str, Any]) -> None:
         """Four breakpoints: tools, system, and the ends of this request and of the one before it.
@@ -322,11 +239,6 @@ class _Request:
 
 def _is_forced(choice: Block | None) -> bool:
     return choice is not None and choice["type"] in ("any", "tool")
-
-
-def _is_strict(schema: Mapping[str, Any]) -> bool:
-    schema = {"type": "object", **schema}
-    return is_expressible(schema) and constrained(schema)[0] == schema
 
 
 def _instruction(answer: AnswerFormat) -> list[Block]:

@@ -12,17 +12,18 @@ from urllib.parse import quote
 
 import orjson
 
-from responses_mw.adapters.anthropic_answers import (
-    AnswerFormat,
-    answer_format,
-    constrained,
-    is_expressible,
+from responses_mw.adapters.anthropic_answers import AnswerFormat, answer_format, is_strict
+from responses_mw.adapters.anthropic_options import (
+    leave_out_the_rest,
+    sampling,
+    thinking_obstacle,
 )
 from responses_mw.adapters.base import UpstreamRequest
 from responses_mw.adapters.bedrock_content import Conversation, conversation
 from responses_mw.adapters.bedrock_media import Block
 from responses_mw.adapters.bedrock_models import FamilyRules
 from responses_mw.adapters.bedrock_reasoning import Reasoning, reasoning
+from responses_mw.adapters.omissions import Omissions
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
 
@@ -77,7 +78,7 @@ class _Request:
         self.scope = scope
         self.rules = rules
         self.options = options
-        self.dropped: list[str] = []
+        self._leave_out = Omissions(strict=turn.strict)
         self.quiet = False
 
     def build(self) -> UpstreamRequest:
@@ -104,19 +105,15 @@ class _Request:
             "serviceTier": self._service_tier(),
             "requestMetadata": self._metadata(),
         }
-        self._leave_out_the_rest()
+        leave_out_the_rest(turn, "the Converse API", self._leave_out)
+        if turn.user is not None:
+            self._leave_out.note("user")
         body = {key: value for key, value in body.items() if value}
         self._mark_for_cache(body)
         body = _joined(body, turn.extra_body)
         path = model_path(turn.model, "converse-stream" if turn.stream else "converse")
         headers = {name.lower(): value for name, value in turn.extra_headers.items()}
-        return UpstreamRequest(path, body, headers, tuple(self.dropped))
-
-    def _leave_out(self, name: str, why: str) -> None:
-        if self.turn.strict:
-            raise UnsupportedByProvider(f"{name} cannot be sent: {why}", param=name)
-        if name not in self.dropped:
-            self.dropped.append(name)
+        return UpstreamRequest(path, body, headers, self._leave_out.names)
 
     def _check_end(self, talk: Conversation) -> None:
         if not talk.messages:
@@ -186,7 +183,7 @@ class _Request:
         schema = {"type": "object", **(tool.get("parameters") or {"properties": {}})}
         strict = False
         if tool.get("strict"):
-            strict = self.rules.model.schemas and _is_strict(schema)
+            strict = self.rules.model.schemas and is_strict(schema)
             if not strict:
                 self._leave_out(f"{place}.strict", "its schema cannot be enforced")
         return _tool_spec({**tool, "input_schema": schema}, strict=strict)
@@ -212,11 +209,8 @@ class _Request:
     # --- reasoning and sampling
 
     def _reasoning(self, talk: Conversation, *, forced: bool) -> Reasoning:
-        obstacle = None
-        if forced:
-            obstacle = "a forced tool call and thinking exclude each other"
-        elif talk.loop_lacks_reasoning:
-            obstacle = "the tool calls being answered were made without thinking"
+        lacks = talk.loop_lacks_reasoning
+        obstacle = thinking_obstacle(forced=forced, loop_lacks_thinking=lacks)
         limit = self._max_tokens() or self.rules.model.max_tokens
         return reasoning(self.turn, self.rules, obstacle, limit, self._leave_out)
 
@@ -228,34 +222,14 @@ class _Request:
         if thoughts.unlimited and limit is not None:
             self._leave_out("max_output_tokens", f"{self.turn.model!r} reasons without a limit")
             limit = None
-        temperature, top_p = self._sampling(thoughts)
-        config = {"maxTokens": limit, "temperature": temperature, "topP": top_p}
+        rules, thinks = self.rules.model, thoughts.thinks
+        taken = sampling(self.turn, rules, thinks=thinks, leave_out=self._leave_out)
+        config = {
+            "maxTokens": limit,
+            "temperature": taken["temperature"],
+            "topP": taken["top_p"],
+        }
         return {key: value for key, value in config.items() if value is not None}
-
-    def _sampling(self, thoughts: Reasoning) -> tuple[float | None, float | None]:
-        temperature, top_p = self.turn.temperature, self.turn.top_p
-        if self.rules.model.sampling == "none":
-            # 1 is the default of both: leaving it out changes nothing.
-            temperature, top_p = self._only_default(temperature, top_p, "it takes no sampling")
-        elif thoughts.thinks:
-            temperature, top_p = self._only_default(temperature, top_p, "it thinks")
-        if temperature is not None and temperature > 1:
-            self._leave_out("temperature", f"{temperature} is more than 1, the most Bedrock takes")
-            temperature = None
-        if temperature is not None and top_p is not None and self.rules.model.sampling == "one":
-            if top_p != 1:
-                self._leave_out("top_p", "it takes temperature or top_p, not both")
-            top_p = None
-        return temperature, top_p
-
-    def _only_default(
-        self, temperature: float | None, top_p: float | None, why: str
-    ) -> tuple[None, None]:
-        if temperature not in (None, 1):
-            self._leave_out("temperature", why)
-        if top_p not in (None, 1):
-            self._leave_out("top_p", why)
-        return None, None
 
     # --- the rest
 
@@ -289,19 +263,6 @@ class _Request:
             if key and _METADATA.match(key) and _METADATA.match(value)
         }
         return {key: value for key, value in fits.items() if len(value) <= _MAX_METADATA}
-
-    def _leave_out_the_rest(self) -> None:
-        turn, why = self.turn, "the Converse API has no such field"
-        if turn.presence_penalty:
-            self._leave_out("presence_penalty", why)
-        if turn.frequency_penalty:
-            self._leave_out("frequency_penalty", why)
-        if turn.logprobs or turn.top_logprobs:
-            self._leave_out("top_logprobs", why)
-        if turn.verbosity not in (None, "medium"):
-            self._leave_out("text.verbosity", why)
-        if turn.user is not None:
-            self.dropped.append("user")  # no answer depends on it: a strict turn goes on
 
     # --- cache points
 
@@ -374,7 +335,3 @@ def _tool_spec(tool: Mapping[str, Any], *, strict: bool = False) -> Block:
 def _stand_in(name: str) -> Block:
     """For a tool of the history that is offered no more."""
     return _tool_spec({"name": name, "input_schema": {"type": "object", "properties": {}}})
-
-
-def _is_strict(schema: Mapping[str, Any]) -> bool:
-    return is_expressible(schema) and constrained(schema)[0] == schema

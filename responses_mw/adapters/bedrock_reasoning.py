@@ -7,8 +7,8 @@ Bedrock has no field of its own for it; each family takes its own through
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from responses_mw.adapters.anthropic_encode import BUDGETS, LEAST_BUDGET
 from responses_mw.adapters.anthropic_models import ModelRules
+from responses_mw.adapters.anthropic_options import thinking
 from responses_mw.adapters.bedrock_models import FamilyRules
 from responses_mw.adapters.pieces import LeaveOut
 from responses_mw.turn import Turn
@@ -81,48 +81,9 @@ def _only_effort(turn: Turn, leave_out: LeaveOut) -> Reasoning:
 def _claude(
     turn: Turn, rules: ModelRules, obstacle: str | None, max_tokens: int, leave_out: LeaveOut
 ) -> Reasoning:
-    match rules.thinking:
-        case "adaptive":
-            return _adaptive(turn, rules, leave_out)
-        case "budget":
-            return _budget(turn, obstacle, max_tokens, leave_out)
-        case "none":
-            if turn.reasoning_effort not in (None, "none"):
-                leave_out("reasoning.effort", f"{turn.model!r} does not think")
-            return Reasoning()
-        case other:
-            assert_never(other)
-
-
-def _budget(turn: Turn, obstacle: str | None, max_tokens: int, leave_out: LeaveOut) -> Reasoning:
-    effort = turn.reasoning_effort
-    if effort is None and turn.reasoning_summary is not None:
-        leave_out("reasoning.summary", f"{turn.model!r} thinks only with an effort")
-    if effort in (None, "none"):
-        return Reasoning()  # off is the default
-    if obstacle is None and max_tokens <= LEAST_BUDGET:
-        obstacle = f"max_output_tokens leaves no room; thinking takes {LEAST_BUDGET} or more"
-    if obstacle is not None:
-        leave_out("reasoning.effort", obstacle)
-        return Reasoning()
-    wanted = BUDGETS.get(str(effort), BUDGETS["xhigh"])
-    # Half of a small limit stays for the answer.
-    budget = max(LEAST_BUDGET, min(wanted, max_tokens // 2))
-    thinking = {"type": "enabled", "budget_tokens": budget}
-    return Reasoning({"thinking": thinking}, thinks=True, max_tokens=max_tokens)
-
-
-def _adaptive(turn: Turn, rules: ModelRules, leave_out: LeaveOut) -> Reasoning:
-    effort = turn.reasoning_effort
-    if effort is None and turn.reasoning_summary is None:
-        return Reasoning()
-    if effort == "none":
-        if rules.thinking_off is not None:
-            return Reasoning({"thinking": {"type": rules.thinking_off}})
-        leave_out("reasoning.effort", f"{turn.model!r} always thinks")
-        effort = "low"
-    fields: Fields = {"thinking": {"type": "adaptive", "display": "summarized"}}
-    if effort is not None:
-        known = {"minimal": "low", "xhigh": "max"}.get(effort, "high")
-        fields["output_config"] = {"effort": effort if effort in rules.efforts else known}
-    return Reasoning(fields, thinks=True)
+    thoughts = thinking(turn, rules, obstacle, max_tokens, leave_out)
+    fields: Fields = {} if thoughts.field is None else {"thinking": thoughts.field}
+    if thoughts.effort is not None:
+        fields["output_config"] = {"effort": thoughts.effort}
+    budgeted = thoughts.field is not None and thoughts.field["type"] == "enabled"
+    return Reasoning(fields, thinks=thoughts.is_on, max_tokens=max_tokens if budgeted else None)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from responses_mw.adapters.base import UpstreamRequest
 from responses_mw.adapters.gemini_contents import contents
 from responses_mw.adapters.gemini_models import ModelRules
+from responses_mw.adapters.omissions import Omissions
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
 
@@ -71,7 +72,7 @@ def encode(turn: Turn, rules: ModelRules, options: EncodeOptions) -> UpstreamReq
     path += ":streamGenerateContent?alt=sse" if turn.stream else ":generateContent"
     request = _Request(turn, rules, options)
     body = request.build()
-    return UpstreamRequest(path, body, turn.extra_headers, tuple(request.dropped))
+    return UpstreamRequest(path, body, turn.extra_headers, request.leave_out.names)
 
 
 def encode_count(turn: Turn, rules: ModelRules, options: EncodeOptions) -> UpstreamRequest:
@@ -84,7 +85,7 @@ def encode_count(turn: Turn, rules: ModelRules, options: EncodeOptions) -> Upstr
         counted = ("contents", "systemInstruction", "tools", "generationConfig")
         body = {key: body[key] for key in counted if key in body}
     headers = turn.extra_headers
-    return UpstreamRequest(f"{path}:countTokens", body, headers, tuple(request.dropped))
+    return UpstreamRequest(f"{path}:countTokens", body, headers, request.leave_out.names)
 
 
 def _path(model: str, surface: Surface) -> str:
@@ -98,11 +99,11 @@ class _Request:
         self.turn = turn
         self.rules = rules
         self.options = options
-        self.dropped: list[str] = []
+        self.leave_out = Omissions(strict=turn.strict)
 
     def build(self) -> Json:
         turn = self.turn
-        system, said = contents(turn, self.options.scope, self.rules, self._leave_out)
+        system, said = contents(turn, self.options.scope, self.rules, self.leave_out)
         if not said:
             raise UnsupportedByProvider(
                 "the input says nothing; Gemini needs a message with content", param="input"
@@ -124,22 +125,17 @@ class _Request:
             "serviceTier": self._service_tier(),
             "labels": self._labels(),
         }
-        # No answer depends on these hints: a strict turn goes on without them.
-        self.dropped += [name for name in ("user", "prompt_cache_key") if getattr(turn, name)]
+        for hint in ("user", "prompt_cache_key"):
+            if getattr(turn, hint):
+                self.leave_out.note(hint)
         if turn.verbosity not in (None, "medium"):
-            self._leave_out("text.verbosity", "Gemini has no such field")
+            self.leave_out("text.verbosity", "Gemini has no such field")
         body = merged(_given(body), turn.extra_body)
         if body.get("generationConfig", {}).get("candidateCount", 1) != 1:
             raise UnsupportedByProvider(
                 "a response has one answer; leave candidateCount out", param="candidateCount"
             )
         return body
-
-    def _leave_out(self, name: str, why: str) -> None:
-        if self.turn.strict:
-            raise UnsupportedByProvider(f"{name} cannot be sent: {why}", param=name)
-        if name not in self.dropped:
-            self.dropped.append(name)
 
     # --- tools
 
@@ -172,7 +168,7 @@ class _Request:
         for key, value in tool.items():
             if key == "type" or value is None or value in _HOSTED_DEFAULTS.get(key, ()):
                 continue
-            self._leave_out(f"{place}.{key}", "Gemini's own tool has no such option")
+            self.leave_out(f"{place}.{key}", "Gemini's own tool has no such option")
         return {HOSTED_TOOLS[tool["type"]]: {}}
 
     def _tool_config(self, functions: list[Json], hosted: list[Json]) -> Json:
@@ -185,7 +181,7 @@ class _Request:
             )
         if not functions:
             if turn.choice == "required":
-                self._leave_out("tool_choice", "only functions can be demanded")
+                self.leave_out("tool_choice", "only functions can be demanded")
             return {}
         config: Json = {"functionCallingConfig": self._calling()}
         if hosted and self.options.surface.tool_invocations:
@@ -227,7 +223,7 @@ class _Request:
         if not (with_tools and self._excludes_tools()):
             fields: Json = {"responseMimeType": "application/json"}
             return fields if schema is None else {**fields, "responseJsonSchema": schema}
-        self._leave_out(
+        self.leave_out(
             "text.format" if schema is None else "text.format.schema",
             f"{self.turn.model!r} cannot be held to it while it has tools; it is asked for it",
         )
@@ -259,9 +255,9 @@ class _Request:
         model = self.turn.model
         if not efforts:
             if effort not in (None, "none"):
-                self._leave_out("reasoning.effort", f"the thinking of {model!r} cannot be set")
+                self.leave_out("reasoning.effort", f"the thinking of {model!r} cannot be set")
             if self.turn.reasoning_summary is not None:
-                self._leave_out("reasoning.summary", f"{model!r} does not show its thinking")
+                self.leave_out("reasoning.summary", f"{model!r} does not show its thinking")
             return {}
         config: Json = {}
         if self.turn.reasoning_summary is not None and effort != "none":
@@ -269,7 +265,7 @@ class _Request:
         if effort is None:
             return config
         if effort == "none" and "none" not in efforts:
-            self._leave_out("reasoning.effort", f"{model!r} always thinks; it thinks the least")
+            self.leave_out("reasoning.effort", f"{model!r} always thinks; it thinks the least")
             effort = "minimal"
         amount = efforts.get(effort, efforts["xhigh"])
         config["thinkingBudget" if isinstance(amount, int) else "thinkingLevel"] = amount
@@ -282,7 +278,7 @@ class _Request:
         if tier in (None, "auto"):
             return None
         if tier not in _TIERS:
-            self._leave_out("service_tier", f"Gemini has no {tier!r} tier")
+            self.leave_out("service_tier", f"Gemini has no {tier!r} tier")
             return None
         return _TIERS[tier]
 

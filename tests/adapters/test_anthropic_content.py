@@ -182,7 +182,7 @@ def test_file_of_the_provider_is_named_with_its_beta() -> None:
     "part",
     [
         image("data:image/tiff;base64,AA=="),
-        image("data:image/png,AA"),
+        image("data:image/png;AA"),
         image(None, file_id="file-openai"),
         file(filename="a.xlsx", file_data="AA=="),
         file(filename="a.txt", file_data="not base64!"),
