@@ -34,6 +34,7 @@ def server() -> Iterator[RealServer]:
         process.stdin.close()
 
 
+@pytest.mark.parametrize("model", ["chat", "messages"])
 class TestLlamaCpp(RealServerTests):
     pass
 
