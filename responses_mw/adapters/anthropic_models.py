@@ -7,7 +7,7 @@ known tier gets the newest rules.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from responses_mw.turn import Turn
@@ -55,62 +55,16 @@ UNKNOWN = ModelRules(caching=False, server_tools=False)
 """Other models behind the same API (llama.cpp, vLLM): only what every server of it takes."""
 
 _V3 = ModelRules()
-_V3_5 = ModelRules(max_tokens=8192)
-_V4 = ModelRules(max_tokens=32_000, thinking="budget")
-_V4_1 = ModelRules(max_tokens=32_000, thinking="budget", sampling="one", schemas=True)
-_V4_5 = ModelRules(max_tokens=64_000, thinking="budget", sampling="one", schemas=True)
-_V4_6 = ModelRules(
-    max_tokens=64_000, thinking="adaptive", sampling="one", schemas=True, prefill=False
-)
-_V4_7 = ModelRules(
-    max_tokens=64_000,
-    thinking="adaptive",
-    efforts=("low", "medium", "high", "xhigh", "max"),
-    sampling="none",
-    schemas=True,
-    prefill=False,
-)
-_FABLE_5 = ModelRules(
-    max_tokens=64_000,
-    thinking="adaptive",
-    thinking_off=None,
-    efforts=_V4_7.efforts,
-    sampling="none",
-    schemas=True,
-    forced_tools=False,
-    prefill=False,
-)
-_BOUND_5 = ModelRules(
-    max_tokens=64_000,
-    thinking="adaptive",
-    thinking_off=None,
-    efforts=_V4_7.efforts,
-    sampling="none",
-    schemas=True,
-    forced_tools=False,
-    bound_thinking=True,
-    prefill=False,
-)
-_SONNET_5_5 = ModelRules(
-    max_tokens=64_000,
-    thinking="adaptive",
-    thinking_off="between_tools",
-    efforts=_V4_7.efforts,
-    sampling="none",
-    schemas=True,
-    forced_tools=False,
-    bound_thinking=True,
-    prefill=False,
-)
-_HAIKU_5_5 = ModelRules(
-    max_tokens=64_000,
-    thinking="adaptive",
-    efforts=_V4_7.efforts,
-    sampling="none",
-    schemas=True,
-    bound_thinking=True,
-    prefill=False,
-)
+_V3_5 = replace(_V3, max_tokens=8192)
+_V4 = replace(_V3, max_tokens=32_000, thinking="budget")
+_V4_1 = replace(_V4, sampling="one", schemas=True)
+_V4_5 = replace(_V4_1, max_tokens=64_000)
+_V4_6 = replace(_V4_5, thinking="adaptive", prefill=False)
+_V4_7 = replace(_V4_6, efforts=("low", "medium", "high", "xhigh", "max"), sampling="none")
+_FABLE_5 = replace(_V4_7, thinking_off=None, forced_tools=False)
+_BOUND_5 = replace(_FABLE_5, bound_thinking=True)
+_SONNET_5_5 = replace(_BOUND_5, thinking_off="between_tools")
+_HAIKU_5_5 = replace(_V4_7, bound_thinking=True)
 
 _ROWS: Sequence[tuple[Sequence[Tier], Version, ModelRules]] = (
     (_OPUS_AND_BELOW, (3, 0), _V3),

@@ -11,6 +11,7 @@ from typing import Any
 from responses_mw.adapters.base import UpstreamRequest
 from responses_mw.adapters.chat_dialects import ChatDialect
 from responses_mw.adapters.chat_messages import write_messages
+from responses_mw.adapters.parameters import Parameters
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
 
@@ -41,24 +42,21 @@ def encode_turn(turn: Turn, dialect: ChatDialect, *, scope: str) -> UpstreamRequ
     return UpstreamRequest(PATH, request.body, turn.extra_headers, dropped)
 
 
-class _Request:
+class _Request(Parameters):
     def __init__(self, turn: Turn, dialect: ChatDialect) -> None:
+        super().__init__(turn.model)
         self._turn = turn
         self._dialect = dialect
-        self.body: dict[str, Any] = {"model": turn.model, "messages": []}
-        self.dropped: list[str] = []
-        self.hints: list[str] = []
-        """Left out, too, and named; but no answer depends on them, so a strict turn goes on."""
 
     def sampling(self) -> None:
         turn, known = self._turn, self._dialect
-        self._put("temperature", turn.temperature)
-        self._put("top_p", turn.top_p)
-        self._put(known.max_tokens_field, turn.max_output_tokens)
+        self.put("temperature", turn.temperature)
+        self.put("top_p", turn.top_p)
+        self.put(known.max_tokens_field, turn.max_output_tokens)
         for name in ("presence_penalty", "frequency_penalty"):
-            self._put_or_drop(name, getattr(turn, name), known=known.penalties)
+            self.put_or_drop(name, getattr(turn, name), known=known.penalties)
         if turn.logprobs or turn.top_logprobs:
-            self._put_or_drop("logprobs", True, known=known.logprobs, field="top_logprobs")
+            self.put_or_drop("logprobs", True, known=known.logprobs, field="top_logprobs")
         if known.logprobs and turn.top_logprobs:
             self.body["top_logprobs"] = turn.top_logprobs
 
@@ -127,7 +125,7 @@ class _Request:
     # --- text and reasoning
 
     def text_format(self) -> None:
-        self._put_or_drop(
+        self.put_or_drop(
             "verbosity",
             self._turn.verbosity,
             known=self._dialect.verbosity,
@@ -184,36 +182,16 @@ class _Request:
     def identity(self) -> None:
         """Who asks, and at which tier."""
         turn, known = self._turn, self._dialect
-        self._hint("user", turn.user, known.user_field)
+        self.hint("user", turn.user, known.user_field)
         key = "prompt_cache_key"
-        self._hint(key, turn.prompt_cache_key, key if known.prompt_cache_key else None)
+        self.hint(key, turn.prompt_cache_key, key if known.prompt_cache_key else None)
         tier = turn.service_tier
         if tier is not None and (known.service_tiers or tier not in ("auto", "default")):
             tier = known.service_tier_names.get(tier, tier)
-            self._put_or_drop("service_tier", tier, known=known.service_tiers)
+            self.put_or_drop("service_tier", tier, known=known.service_tiers)
 
     def streaming(self) -> None:
         if self._turn.stream:
             self.body["stream"] = True
             if self._dialect.include_usage:
                 self.body["stream_options"] = {"include_usage": True}
-
-    def _hint(self, name: str, value: str | None, field: str | None) -> None:
-        """`field` is what the dialect calls it, if it does."""
-        if field is not None:
-            self._put(field, value)
-        elif value is not None:
-            self.hints.append(name)
-
-    def _put(self, name: str, value: Any) -> None:
-        if value is not None:
-            self.body[name] = value
-
-    def _put_or_drop(self, name: str, value: Any, *, known: bool, field: str | None = None) -> None:
-        """`field` is what the Responses API calls it."""
-        if value is None:
-            return
-        if known:
-            self.body[name] = value
-        else:
-            self.dropped.append(field or name)

@@ -13,6 +13,7 @@ from responses_mw.adapters.base import UpstreamRequest
 from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
 from responses_mw.adapters.openai_responses_items import InputWriter
 from responses_mw.adapters.openai_responses_state import kept_upstream
+from responses_mw.adapters.parameters import Parameters
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Span, Turn
 
@@ -69,14 +70,11 @@ def encode_count(turn: Turn, dialect: ResponsesDialect, options: EncodeOptions) 
     return UpstreamRequest(f"{path}/input_tokens{question}{query}", counted, turn.extra_headers)
 
 
-class _Request:
+class _Request(Parameters):
     def __init__(self, turn: Turn, dialect: ResponsesDialect) -> None:
+        super().__init__(turn.model)
         self._turn = turn
         self._dialect = dialect
-        self.body: dict[str, Any] = {"model": turn.model}
-        self.dropped: list[str] = []
-        self.hints: list[str] = []
-        """Left out, too, and named; but no answer depends on them, so a strict turn goes on."""
 
     def conversation(self, options: EncodeOptions) -> None:
         turn, body = self._turn, self.body
@@ -84,7 +82,7 @@ class _Request:
         body["store"] = options.keep
         if options.continued:
             kept, sent = kept_upstream(turn.spans, options.scope)
-            self._put("previous_response_id", kept)
+            self.put("previous_response_id", kept)
         known = turn.spans[: len(turn.spans) - len(sent)]
         writer = InputWriter(self._dialect, self.dropped)
         for span in known:
@@ -92,18 +90,18 @@ class _Request:
                 writer.learn(span)
         entries = replace(turn, spans=sent).replay(options.scope)
         body["input"] = [item for entry in entries for item in writer.written(entry)]
-        self._put("instructions", turn.instructions)
+        self.put("instructions", turn.instructions)
         if turn.stream:
             body["stream"] = True
 
     def sampling(self) -> None:
         turn, known = self._turn, self._dialect
-        self._put("temperature", turn.temperature)
-        self._put("top_p", turn.top_p)
-        self._put("max_output_tokens", turn.max_output_tokens)
+        self.put("temperature", turn.temperature)
+        self.put("top_p", turn.top_p)
+        self.put("max_output_tokens", turn.max_output_tokens)
         for name in ("presence_penalty", "frequency_penalty"):
-            self._put_or_drop(name, getattr(turn, name) or None, known=known.penalties)
-        self._put_or_drop("top_logprobs", turn.top_logprobs, known=known.logprobs)
+            self.put_or_drop(name, getattr(turn, name) or None, known=known.penalties)
+        self.put_or_drop("top_logprobs", turn.top_logprobs, known=known.logprobs)
 
     # --- tools
 
@@ -121,7 +119,7 @@ class _Request:
         if not offered:
             return
         self.body["tools"] = [dict(tool) for tool in offered]
-        self._put("tool_choice", self._choice())
+        self.put("tool_choice", self._choice())
         if not turn.parallel_tool_calls:
             self.body["parallel_tool_calls"] = False
 
@@ -144,32 +142,32 @@ class _Request:
                 text["verbosity"] = turn.verbosity
             elif turn.verbosity != "medium":
                 self.dropped.append("text.verbosity")
-        self._put("text", text or None)
+        self.put("text", text or None)
 
     def reasoning(self) -> None:
         turn = self._turn
         wanted = {"effort": turn.reasoning_effort, "summary": turn.reasoning_summary}
         if self._dialect.passes_on:
             wanted |= turn.passed_on.get("reasoning", {})
-        self._put("reasoning", _without_nulls(wanted) or None)
+        self.put("reasoning", _without_nulls(wanted) or None)
         include = [LOGPROBS] if turn.logprobs and self._dialect.logprobs else []
         if self._dialect.encrypted_reasoning and not is_plain(turn.model, self._dialect):
             include.append(ENCRYPTED)
         if self._dialect.passes_on:
             told = (ENCRYPTED, LOGPROBS)
             include += [name for name in turn.passed_on.get("include", ()) if name not in told]
-        self._put("include", include or None)
+        self.put("include", include or None)
 
     # --- the rest
 
     def identity(self) -> None:
         """Who asks, and at which tier."""
         turn, known = self._turn, self._dialect
-        self._hint("user", turn.user, known.user_field)
+        self.hint("user", turn.user, known.user_field)
         key = "prompt_cache_key"
-        self._hint(key, turn.prompt_cache_key, key if known.prompt_cache_key else None)
+        self.hint(key, turn.prompt_cache_key, key if known.prompt_cache_key else None)
         if known.service_tiers or turn.service_tier not in ("auto", "default"):
-            self._put_or_drop("service_tier", turn.service_tier, known=known.service_tiers)
+            self.put_or_drop("service_tier", turn.service_tier, known=known.service_tiers)
 
     def passed_on(self) -> None:
         if self._dialect.passes_on:
@@ -177,25 +175,6 @@ class _Request:
             self.body.update(
                 {key: value for key, value in self._turn.passed_on.items() if key not in here}
             )
-
-    def _hint(self, name: str, value: str | None, field: str | None) -> None:
-        """`field` is what the upstream calls it, if it does."""
-        if field is not None:
-            self._put(field, value)
-        elif value is not None:
-            self.hints.append(name)
-
-    def _put(self, name: str, value: Any) -> None:
-        if value is not None:
-            self.body[name] = value
-
-    def _put_or_drop(self, name: str, value: Any, *, known: bool) -> None:
-        if value is None:
-            return
-        if known:
-            self.body[name] = value
-        else:
-            self.dropped.append(name)
 
 
 def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
