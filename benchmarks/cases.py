@@ -4,101 +4,112 @@ All cases of a workload are run interleaved and set beside the pass-through of t
 new case is a line here.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from benchmarks.client import Job
-from benchmarks.wire import PATHS, Format, responses_request, upstream_request
+from benchmarks.wire import Format, Shape, responses_request, upstream_path, upstream_request
 
 PASS_THROUGH = "pass-through"
+_SHORT = Shape()
+
+Serving = Literal["through", "warm", "cold", "workers"]
+"""Who is asked: the pass-through, or a server that keeps histories in memory, one that keeps none,
+or one of two workers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`depth` is that of the turn itself, 1 for the first of a chain; it is kept about there."""
+    """`depth` is that of the turn itself, 1 for the first of a chain; it is kept about there.
+
+    `aim` is for CPU beside the pass-through's, `beside_aim` for CPU beside that of the case
+    `beside`. `concurrency` is the workload's unless it is given.
+    """
 
     name: str
     store: bool = True
     depth: int = 1
+    concurrency: int | None = None
+    serving: Serving = "warm"
+    socket: bool = False
+    aim: float | None = None
+    beside: str = "depth 1"
+    beside_aim: float | None = None
 
     @property
     def start(self) -> int:
         """How many turns lie below the place where a connection begins and begins again."""
-        return 0 if self.depth == 1 else self.depth - self.span // 2 - 1
+        return 0 if self.depth == 1 else max(0, self.depth - self.span // 2 - 1)
 
     @property
     def span(self) -> int:
         """How many turns a connection takes from there; its mean depth is the case's."""
-        return 0 if self.depth == 1 else min(21, self.depth)
+        return 0 if self.depth == 1 else min(21, 2 * self.depth - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`gap_ms` between two deltas; 0: as fast as they go, each in a packet of its own."""
-
     name: str
     stream: bool
     cases: tuple[Case, ...]
-    deltas: int = 64
+    shape: Shape = _SHORT
     concurrency: int = 16
-    gap_ms: float = 0
     upstream: Format = "chat"
-    quick: bool = True
-
-    @property
-    def prefix(self) -> str:
-        """Of the upstream's paths: see upstream.py."""
-        return f"/{self.deltas}/{self.gap_ms:g}"
+    quick: bool = False
 
     @property
     def model(self) -> str:
-        return f"{self.upstream}-{self.deltas}-{self.gap_ms:g}"
+        return self.upstream + self.shape.prefix.replace("/", "-")
 
     def job(self, case: Case, *, port: int, requests: int, start: str | None = None) -> Job:
+        if case.serving == "through":
+            return self._through(port=port, requests=requests, concurrency=case.concurrency)
+        body = responses_request(self.model, self.shape, stream=self.stream, store=case.store)
         check = "response stream" if self.stream else "response"
+        if case.socket:
+            del body["stream"]
+            body, check = {"type": "response.create", **body}, "socket"
         return Job(
             port=port,
             path="/v1/responses",
-            body=responses_request(self.model, stream=self.stream, store=case.store),
+            body=body,
             check=check,
-            deltas=self.deltas,
-            first='"delta":" w' if self.stream else '"text":" w',
+            shape=self.shape,
             requests=requests,
-            concurrency=self.concurrency,
+            concurrency=case.concurrency or self.concurrency,
             chain=case.span,
             start=start,
             depth=case.start,
+            socket=case.socket,
         )
 
-    def baseline(self, *, port: int, requests: int) -> Job:
-        """One turn straight through, whatever the depth of the cases: that asks the most of
-        them."""
-        marks = {"chat": '"content":" w', "anthropic": '"text":" w'}
+    def _through(self, *, port: int, requests: int, concurrency: int | None) -> Job:
+        """One turn, whatever the depth of the cases: that asks the most of them."""
         return Job(
             port=port,
-            path=self.prefix + PATHS[self.upstream],
-            body=upstream_request(self.upstream, stream=self.stream),
+            path=self.shape.prefix + upstream_path(self.upstream, stream=self.stream),
+            body=upstream_request(self.upstream, self.shape, stream=self.stream),
             check=self.upstream + (" stream" if self.stream else ""),
-            deltas=self.deltas,
-            first=marks[self.upstream],
+            shape=self.shape,
             requests=requests,
-            concurrency=self.concurrency,
+            concurrency=concurrency or self.concurrency,
         )
 
-    def seed(self, case: Case, *, port: int) -> Job | None:
-        """Makes the turns below `case.start`; the last answer's id is where the case starts."""
-        if case.start == 0:
-            return None
+    def seed(self, *, port: int, turns: int, depth: int, start: str | None) -> Job:
+        """Makes `turns` turns behind `start`, which has `depth` turns; the last answer's id is the
+        chain's."""
         return Job(
             port=port,
             path="/v1/responses",
-            body=responses_request(self.model, stream=False, store=True),
+            body=responses_request(self.model, self.shape, stream=False, store=True),
             check="response",
-            deltas=self.deltas,
-            first='"text":" w',
-            requests=case.start,
+            shape=self.shape,
+            requests=turns,
             concurrency=1,
-            chain=case.start + 1,
+            chain=turns + 1,
+            start=start,
+            depth=depth,
         )
 
 
@@ -111,45 +122,119 @@ class Plan:
     workloads: tuple[Workload, ...]
 
 
-_STREAM = (Case("store: false", store=False), Case("depth 1"), Case("depth 20", depth=20))
-_WHOLE = (
-    Case("store: false", store=False),
-    Case("depth 1"),
-    Case("depth 100", depth=100),
-    Case("depth 500", depth=500),
+BASE = Case(name=PASS_THROUGH, serving="through", beside="")
+
+
+def _streams(*, aims: Sequence[float] = (1.2, 1.5, 2.0)) -> tuple[Case, ...]:
+    unstored, warm, cold = aims
+    return (
+        Case(name="store: false", store=False, aim=unstored),
+        Case(name="depth 1"),
+        Case(name="depth 20", depth=20, aim=warm),
+        Case(name="depth 20, cold", depth=20, serving="cold", aim=cold),
+    )
+
+
+def _whole(*depths: tuple[int, float | None]) -> tuple[Case, ...]:
+    deep = [Case(name=f"depth {depth}", depth=depth, beside_aim=aim) for depth, aim in depths]
+    return (Case(name="store: false", store=False), Case(name="depth 1", aim=2.5), *deep)
+
+
+def _crowds() -> tuple[Case, ...]:
+    """The same at other numbers of connections; 16 are the workload's own."""
+    kinds = (Case(name="store: false", store=False), Case(name="depth 1"))
+    cases = [
+        replace(
+            kind,
+            name=f"{kind.name}, {count}",
+            concurrency=count,
+            beside=f"{kind.name}, 16",
+            beside_aim=1.2 if count == 256 else None,
+        )
+        for kind in kinds
+        for count in (1, 16, 64, 256)
+    ]
+    through = [
+        replace(BASE, name=f"{PASS_THROUGH}, {count}", concurrency=count, beside=PASS_THROUGH)
+        for count in (1, 64, 256)
+    ]
+    return (*through, *cases)
+
+
+_ALL_DEPTHS = ((10, None), (100, 3.0), (500, 8.0), (1000, None))
+_EASIER = (1.2 * 1.3, 1.5 * 1.3, 2.0 * 1.3)
+_SOCKETS = (
+    Case(name="depth 1"),
+    Case(name="socket, store: false", store=False, socket=True),
+    Case(name="socket, depth 1", socket=True),
+    Case(name="socket, depth 20", depth=20, socket=True),
 )
+_WORKERS = (
+    Case(name="depth 1"),
+    Case(name="depth 1, 2 workers", serving="workers"),
+    Case(name="depth 20", depth=20),
+    Case(name="depth 20, 2 workers", depth=20, serving="workers", beside="depth 20"),
+)
+
 WORKLOADS = (
-    Workload("stream of 64", stream=True, cases=_STREAM),
-    Workload("whole answer", stream=False, cases=_WHOLE),
-    Workload("stream of 64, 2 ms apart", stream=True, cases=_STREAM, gap_ms=2, quick=False),
-    Workload("stream of 1,000", stream=True, cases=_STREAM[:2], deltas=1000, quick=False),
+    Workload("stream of 64", stream=True, cases=_streams(), quick=True),
+    Workload("whole answer", stream=False, cases=_whole(*_ALL_DEPTHS), quick=True),
     Workload(
-        "Anthropic, stream of 64", stream=True, cases=_STREAM, upstream="anthropic", quick=False
+        "whole answer, 20 KB turns",
+        stream=False,
+        cases=_whole(*_ALL_DEPTHS),
+        shape=Shape(swell=40),
+        concurrency=4,
     ),
-    Workload("Anthropic, whole", stream=False, cases=_WHOLE[:3], upstream="anthropic", quick=False),
+    Workload("stream of 64, 2 ms apart", stream=True, cases=_streams(), shape=Shape(gap_ms=2)),
+    Workload("stream of 1,000", stream=True, cases=_streams(), shape=Shape(1000)),
+    Workload("connections", stream=True, cases=_crowds()),
+    Workload("WebSocket", stream=True, cases=_SOCKETS),
+    Workload("workers", stream=True, cases=_WORKERS, concurrency=64),
+    Workload(
+        "Anthropic, stream of 64", stream=True, cases=_streams(aims=_EASIER), upstream="anthropic"
+    ),
+    Workload("Gemini, stream of 64", stream=True, cases=_streams(aims=_EASIER), upstream="gemini"),
+    Workload("Responses, stream of 64", stream=True, cases=_streams(), upstream="responses"),
+    Workload("Anthropic, whole", stream=False, cases=_whole((100, 3.0)), upstream="anthropic"),
+    Workload("Gemini, whole", stream=False, cases=_whole((100, 3.0)), upstream="gemini"),
+    Workload("Responses, whole", stream=False, cases=_whole((100, 3.0)), upstream="responses"),
 )
 
 
 def plan(*, quick: bool, only: str | None = None) -> Plan:
-    """`only` is a part of a workload's name."""
+    """`only` is a part of a workload's name, or with `=` before it the whole."""
     chosen = tuple(
         workload
         for workload in WORKLOADS
-        if (only.casefold() in workload.name.casefold() if only else workload.quick or not quick)
+        if (_named(only, workload.name) if only else workload.quick or not quick)
     )
     return Plan(0.6, 3, chosen) if quick else Plan(1.5, 7, chosen)
 
 
-def configuration(upstream: str) -> dict[str, Any]:
-    """The server's, with a model for each workload. `upstream` is its address."""
+def _named(only: str, name: str) -> bool:
+    if only.startswith("="):
+        return only[1:].casefold() == name.casefold()
+    return only.casefold() in name.casefold()
 
-    def entry(workload: Workload) -> dict[str, Any]:
-        base = upstream + workload.prefix
-        if workload.upstream == "anthropic":
+
+def configuration(upstream: str, shapes: Sequence[Shape] = ()) -> dict[str, Any]:
+    """The server's, with a model for each workload, and for chat completions of other `shapes`.
+    `upstream` is its address."""
+    others = [Workload("", stream=False, cases=(), shape=shape) for shape in shapes]
+    entries = {each.model: _entry(each, upstream) for each in (*WORKLOADS, *others)}
+    return {"model_list": list(entries.values())}
+
+
+def _entry(workload: Workload, upstream: str) -> dict[str, Any]:
+    base = upstream + workload.shape.prefix
+    match workload.upstream:
+        case "anthropic":
             parameters: dict[str, Any] = {"model": "anthropic/m", "api_base": base}
-        else:
+        case "gemini":
+            parameters = {"model": "gemini/m", "api_base": base}
+        case "responses":
+            parameters = {"model": "openai/m", "api_base": base}
+        case "chat":
             parameters = {"model": "openai/m", "api_base": base, "use_chat_completions_api": True}
-        return {"model_name": workload.model, "litellm_params": parameters}
-
-    models = {workload.model: entry(workload) for workload in WORKLOADS}
-    return {"model_list": list(models.values())}
+    return {"model_name": workload.model, "litellm_params": {**parameters, "api_key": "none"}}

@@ -4,15 +4,20 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Figures
+import orjson
+
+from benchmarks.measure import Figures, Ratio
 
 _COLUMNS = (
-    ("", 24),
+    ("", 26),
     ("CPU us", 8),
     ("x pass-through", 22),
-    ("x depth 1", 10),
+    ("aim", 5),
+    ("x another", 32),
+    ("aim", 5),
     ("req/s", 7),
     ("p50 ms", 8),
     ("p99 ms", 8),
@@ -29,12 +34,13 @@ def header(title: str) -> str:
 
 
 def row(figures: Figures) -> str:
-    least, most = figures.ratio_range
-    to_first = "" if figures.to_first is None else f"{figures.to_first:.2f}"
+    beside = figures.to_beside
     texts = (
         f"{figures.cpu:.0f}",
-        f"{figures.ratio:.2f} ({least:.2f}-{most:.2f})",
-        to_first,
+        ratio(figures.ratio),
+        _aim(figures.ratio),
+        "" if beside is None else f"{ratio(beside)} {figures.beside}",
+        _aim(beside),
         f"{figures.per_second:.0f}",
         f"{figures.p50:.1f}",
         f"{figures.p99:.1f}",
@@ -45,6 +51,22 @@ def row(figures: Figures) -> str:
     widths = [width for _, width in _COLUMNS[1:]]
     cells = [f"{text:>{width}}" for text, width in zip(texts, widths, strict=True)]
     return " ".join([f"  {figures.case:<{_COLUMNS[0][1] - 2}}", *cells])
+
+
+def ratio(found: Ratio) -> str:
+    return f"{found.median:.2f} ({found.least:.2f}-{found.most:.2f})"
+
+
+def _aim(found: Ratio | None) -> str:
+    return "" if found is None or found.aim is None else f"{found.aim:.2f}"
+
+
+def aimed(name: str, found: Ratio | float, aim: float, unit: str = "x") -> str:
+    """One line of a measurement that has a limit of its own: `name  1.23 (1.10-1.40) x`."""
+    shown = ratio(found) if isinstance(found, Ratio) else f"{found:.2f}"
+    value = found.median if isinstance(found, Ratio) else found
+    verdict = "" if value <= aim else "   MISSED"
+    return f"  {name:<44} {shown:>24} {unit:<4} aim {aim:g}{verdict}"
 
 
 def machine() -> str:
@@ -58,4 +80,11 @@ def machine() -> str:
 def as_json(found: Iterable[tuple[str, str, Figures]], **facts: Any) -> dict[str, Any]:
     """`found` holds store, workload and figures."""
     rows = [{"store": store, "workload": name, **asdict(figures)} for store, name, figures in found]
-    return {"python": platform.python_version(), "cores": os.cpu_count(), **facts, "figures": rows}
+    return {**facts, "figures": rows}
+
+
+def write(path: Path | None, kind: str, facts: dict[str, Any]) -> None:
+    """What `scripts/bench plots` reads; `kind` is the command's name."""
+    if path is not None:
+        about = {"kind": kind, "python": platform.python_version(), "cores": os.cpu_count()}
+        path.write_bytes(orjson.dumps({**about, **facts}, option=orjson.OPT_INDENT_2))

@@ -1,8 +1,7 @@
 """A model's API that costs next to nothing: answers that were made before, over a bare protocol.
 
-Run as a process of its own; it prints its address. `/DELTAS/GAP` before an API's path says how many
-deltas the answer has and how many milliseconds lie between two of them; 0 sends each by itself, as
-fast as the event loop turns.
+Run as a process of its own; it prints its address. `/DELTAS/GAP/SWELL` before an API's path is the
+`Shape` of the answer.
 """
 
 import asyncio
@@ -12,10 +11,18 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.wire import PATHS, Format, answer, count_texts
+from benchmarks.answers import answer
+from benchmarks.wire import Format, Shape, count_texts
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_FORMATS: dict[str, Format] = {path: name for name, path in PATHS.items()}
+_FORMATS: dict[str, Format] = {
+    "completions": "chat",
+    "messages": "anthropic",
+    "m:generateContent": "gemini",
+    "m:streamGenerateContent": "gemini",
+    "responses": "responses",
+}
+"""By the end of a path."""
 
 
 class Upstream(asyncio.Protocol):
@@ -43,13 +50,14 @@ class Upstream(asyncio.Protocol):
             self._end = 0
 
     def _answer(self, head: bytes, body: bytes) -> None:
-        path = head.split(b" ", 2)[1].decode()
-        _, deltas, gap, rest = path.split("/", 3)
-        stream = b'"stream":true' in body
-        ready = answer(_FORMATS["/" + rest], deltas=int(deltas), stream=stream)
-        pieces = ready.counted(count_texts(body, int(deltas)))
+        path = head.split(b" ", 2)[1].decode().partition("?")[0]
+        _, deltas, gap, swell, rest = path.split("/", 4)
+        shape = Shape.of(deltas, gap, swell)
+        stream = b'"stream":true' in body or "streamGenerate" in rest
+        ready = answer(_FORMATS[rest.rpartition("/")[2]], shape, stream=stream)
+        pieces = ready.counted(count_texts(body, shape))
         self._transport.write(ready.head + pieces[0])
-        self._send(iter(pieces[1:]), float(gap) / 1000)
+        self._send(iter(pieces[1:]), shape.gap_ms / 1000)
 
     def _send(self, pieces: Iterator[bytes], gap: float) -> None:
         """One piece each time around, so that they leave in packets of their own."""

@@ -1,4 +1,4 @@
-"""What goes over the wire in a benchmark: texts, requests, answers, and their checks.
+"""What goes over the wire in a benchmark: texts, requests, and the checks of answers.
 
 The upstream reports as an answer's input tokens how many texts it was sent, each whole. So every
 single answer proves that its history arrived.
@@ -10,171 +10,86 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-import orjson
+Format = Literal["chat", "anthropic", "gemini", "responses"]
 
-Format = Literal["chat", "anthropic"]
+_SENTENCE = "Tell me more. " * 14 + "Now."
 
-PATHS: dict[Format, str] = {"chat": "/chat/completions", "anthropic": "/v1/messages"}
-INPUT = "Tell me more. " * 14 + "Now."
-"""What a user says in each turn: 200 characters."""
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Of a turn: in `deltas` pieces, `gap_ms` apart (0: as fast as they go, each in a packet of its
+    own). `swell` makes its texts that many times as long: 1 are 0.5 KB, 40 are 20 KB.
+    """
+
+    deltas: int = 64
+    gap_ms: float = 0
+    swell: int = 1
+
+    @property
+    def prefix(self) -> str:
+        """Of the upstream's paths: see upstream.py."""
+        return f"/{self.deltas}/{self.gap_ms:g}/{self.swell}"
+
+    @classmethod
+    def of(cls, deltas: str, gap_ms: str, swell: str) -> "Shape":
+        return cls(int(deltas), float(gap_ms), int(swell))
 
 
 @cache
-def words(deltas: int) -> list[str]:
-    """What the model says: five characters or more a delta, each different."""
-    return [f" w{number:03d}" for number in range(deltas)]
+def question(shape: Shape) -> str:
+    """What a user says in each turn: 200 characters, swollen."""
+    return _SENTENCE * shape.swell
 
 
 @cache
-def text(deltas: int) -> str:
-    return "".join(words(deltas))
+def words(shape: Shape) -> list[str]:
+    """What the model says: each different, five characters or more, swollen."""
+    return [f" w{number:03d}".ljust(5 * shape.swell, "x") for number in range(shape.deltas)]
+
+
+@cache
+def text(shape: Shape) -> str:
+    return "".join(words(shape))
+
+
+def count_texts(request: bytes, shape: Shape) -> int:
+    """How many of a chain's texts, the user's and the model's, stand in a request."""
+    return request.count(question(shape).encode()) + request.count(text(shape).encode())
 
 
 # --- requests
 
 
-def responses_request(model: str, *, stream: bool, store: bool) -> dict[str, Any]:
-    return {"model": model, "input": INPUT, "stream": stream, "store": store}
+def responses_request(model: str, shape: Shape, *, stream: bool, store: bool) -> dict[str, Any]:
+    return {"model": model, "input": question(shape), "stream": stream, "store": store}
 
 
-def upstream_request(upstream: Format, *, stream: bool) -> dict[str, Any]:
+def upstream_path(upstream: Format, *, stream: bool) -> str:
+    match upstream:
+        case "chat":
+            return "/chat/completions"
+        case "anthropic":
+            return "/v1/messages"
+        case "responses":
+            return "/responses"
+        case "gemini":
+            return "/models/m:" + ("streamGenerateContent" if stream else "generateContent")
+
+
+def upstream_request(upstream: Format, shape: Shape, *, stream: bool) -> dict[str, Any]:
     """One turn, as a client of the upstream itself would send it."""
-    message = {"role": "user", "content": INPUT}
-    body: dict[str, Any] = {"model": "m", "messages": [message], "stream": stream}
-    if upstream == "anthropic":
-        body["max_tokens"] = 1000
-    elif stream:
-        body["stream_options"] = {"include_usage": True}
-    return body
-
-
-# --- the upstream's answers
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Bytes ready to be sent, piece by piece; `counting` is the one that says what arrived."""
-
-    head: bytes
-    pieces: tuple[bytes, ...]
-    counting: int
-
-    def counted(self, texts: int) -> list[bytes]:
-        pieces = list(self.pieces)
-        # Spaces keep the length, which stands before the piece.
-        pieces[self.counting] = pieces[self.counting].replace(_MARK, b"%9d" % texts)
-        return pieces
-
-
-_TEXTS = 123456789
-_MARK = b"%d" % _TEXTS
-
-
-def count_texts(request: bytes, deltas: int) -> int:
-    """How many of a chain's texts, the user's and the model's, stand in a request."""
-    return request.count(INPUT.encode()) + request.count(text(deltas).encode())
-
-
-@cache
-def answer(upstream: Format, *, deltas: int, stream: bool) -> Answer:
-    if not stream:
-        whole = _chat_whole(deltas) if upstream == "chat" else _anthropic_whole(deltas)
-        body = orjson.dumps(whole)
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        return Answer(head % len(body), (body,), 0)
-    events = _chat_events(deltas) if upstream == "chat" else _anthropic_events(deltas)
-    counting = next(n for n, event in enumerate(events) if _MARK in event)
-    pieces = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
-    pieces[-1] += b"0\r\n\r\n"
-    head = (
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    )
-    return Answer(head, tuple(pieces), counting)
-
-
-def _chat_usage() -> dict[str, Any]:
-    return {
-        "prompt_tokens": _TEXTS,
-        "completion_tokens": 64,
-        "total_tokens": 64,
-        "prompt_tokens_details": {"cached_tokens": 0},
-    }
-
-
-def _chat_whole(deltas: int) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text(deltas), "refusal": None}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1760000000,
-        "model": "m",
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": _chat_usage(),
-    }
-
-
-def _chat_events(deltas: int) -> list[bytes]:
-    def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return b"data: %b\n\n" % orjson.dumps({**common, "choices": [choice]})
-
-    common: dict[str, Any] = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1760000000,
-        "model": "m",
-    }
-    usage = {**common, "choices": [], "usage": _chat_usage()}
-    return [
-        event({"role": "assistant", "content": ""}),
-        *(event({"content": word}) for word in words(deltas)),
-        event({}, "stop"),
-        b"data: %b\n\n" % orjson.dumps(usage),
-        b"data: [DONE]\n\n",
-    ]
-
-
-def _anthropic_message(content: list[Any], stop_reason: str | None) -> dict[str, Any]:
-    return {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "m",
-        "content": content,
-        "stop_reason": stop_reason,
-        "stop_sequence": None,
-        "usage": {
-            "input_tokens": _TEXTS,
-            "cache_read_input_tokens": 0,
-            "cache_creation_input_tokens": 0,
-            "output_tokens": 64,
-        },
-    }
-
-
-def _anthropic_whole(deltas: int) -> dict[str, Any]:
-    return _anthropic_message([{"type": "text", "text": text(deltas)}], "end_turn")
-
-
-def _anthropic_events(deltas: int) -> list[bytes]:
-    def event(type: str, **fields: Any) -> bytes:
-        return b"event: %b\ndata: %b\n\n" % (type.encode(), orjson.dumps({"type": type, **fields}))
-
-    def delta(word: str) -> bytes:
-        return event("content_block_delta", index=0, delta={"type": "text_delta", "text": word})
-
-    return [
-        event("message_start", message=_anthropic_message([], None)),
-        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        *map(delta, words(deltas)),
-        event("content_block_stop", index=0),
-        event(
-            "message_delta",
-            delta={"stop_reason": "end_turn", "stop_sequence": None},
-            usage={"output_tokens": 64},
-        ),
-        event("message_stop"),
-    ]
+    asked = question(shape)
+    message = {"role": "user", "content": asked}
+    match upstream:
+        case "chat":
+            body: dict[str, Any] = {"model": "m", "messages": [message], "stream": stream}
+            return {**body, "stream_options": {"include_usage": True}} if stream else body
+        case "anthropic":
+            return {"model": "m", "messages": [message], "stream": stream, "max_tokens": 1000}
+        case "responses":
+            return {"model": "m", "input": [message], "stream": stream, "store": False}
+        case "gemini":
+            return {"contents": [{"role": "user", "parts": [{"text": asked}]}]}
 
 
 # --- checks
@@ -184,68 +99,99 @@ class BrokenRun(Exception):
     """An answer was not what it must be: what was measured means nothing."""
 
 
-Check = Callable[[bytes, int], int]
-"""Of a whole answer's body and its number of deltas: how many texts had reached the upstream.
-Raises BrokenRun."""
+Check = Callable[[bytes, Shape], int]
+"""Of a whole answer's body, given the shape that was asked for: how many texts had reached the
+upstream. Raises BrokenRun."""
 
 
-def check_response(body: bytes, deltas: int) -> int:
-    """A whole answer of the server under test."""
+def check_response(body: bytes, shape: Shape) -> int:
+    """A whole answer of the server under test, or the last event of a streamed one."""
     _demand(b'"status":"completed"' in body, "not completed", body)
-    _demand(text(deltas).encode() in body, "not the whole text", body)
-    return _texts(body, rb'"input_tokens":(\d+)')
+    _demand(text(shape).encode() in body, "not the whole text", body)
+    return _texts(body, _INPUT)
 
 
-def check_response_stream(body: bytes, deltas: int) -> int:
-    _demand_deltas(body, b"event: response.output_text.delta\n", deltas)
+def check_response_stream(body: bytes, shape: Shape) -> int:
     _demand(body.endswith(b"\n\ndata: [DONE]\n\n"), "no [DONE]", body)
+    return check_responses_stream(body, shape)
+
+
+def check_responses_stream(body: bytes, shape: Shape) -> int:
+    """As an upstream sends it, which says no [DONE]."""
+    _demand_deltas(body, b"event: response.output_text.delta\n", shape)
     start = body.rfind(b"event: response.completed\n")
     _demand(start > 0, "no response.completed", body)
-    return check_response(body[start:], deltas)
+    return check_response(body[start:], shape)
 
 
-def check_chat(body: bytes, deltas: int) -> int:
-    _demand(text(deltas).encode() in body, "not the whole text", body)
-    return _texts(body, rb'"prompt_tokens": *(\d+)')
+def check_socket(body: bytes, shape: Shape) -> int:
+    """The messages of one turn on a WebSocket, one a line."""
+    _demand_deltas(body, b'{"type":"response.output_text.delta"', shape)
+    start = body.rfind(b'{"type":"response.completed"')
+    _demand(start > 0, "no response.completed", body)
+    return check_response(body[start:], shape)
 
 
-def check_chat_stream(body: bytes, deltas: int) -> int:
-    _demand_deltas(body, b'"content":" w', deltas)
-    _demand(body.endswith(b"data: [DONE]\n\n"), "no [DONE]", body)
-    return _texts(body, rb'"prompt_tokens": *(\d+)')
+def _whole(pattern: bytes) -> Check:
+    def check(body: bytes, shape: Shape) -> int:
+        _demand(text(shape).encode() in body, "not the whole text", body)
+        return _texts(body, pattern)
+
+    return check
 
 
-def check_anthropic(body: bytes, deltas: int) -> int:
-    _demand(text(deltas).encode() in body, "not the whole text", body)
-    return _texts(body, rb'"input_tokens": *(\d+)')
+def _streamed(pattern: bytes, *, delta: bytes, end: bytes) -> Check:
+    def check(body: bytes, shape: Shape) -> int:
+        _demand_deltas(body, delta, shape)
+        _demand(end in body, f"no {end!r}", body)
+        return _texts(body, pattern)
+
+    return check
 
 
-def check_anthropic_stream(body: bytes, deltas: int) -> int:
-    _demand_deltas(body, b'"text":" w', deltas)
-    _demand(b"event: message_stop\n" in body, "no message_stop", body)
-    return _texts(body, rb'"input_tokens": *(\d+)')
-
+_PROMPT = rb'"prompt_tokens": *(\d+)'
+_INPUT = rb'"input_tokens": *(\d+)'
+_COUNT = rb'.*"promptTokenCount": *(\d+)'
 
 CHECKS: dict[str, Check] = {
     "response": check_response,
     "response stream": check_response_stream,
-    "chat": check_chat,
-    "chat stream": check_chat_stream,
-    "anthropic": check_anthropic,
-    "anthropic stream": check_anthropic_stream,
+    "socket": check_socket,
+    "chat": _whole(_PROMPT),
+    "chat stream": _streamed(_PROMPT, delta=b'"content":" w', end=b"data: [DONE]\n\n"),
+    "anthropic": _whole(_INPUT),
+    "anthropic stream": _streamed(_INPUT, delta=b'"text":" w', end=b"event: message_stop\n"),
+    "gemini": _whole(_COUNT),
+    "gemini stream": _streamed(_COUNT, delta=b'"text":" w', end=b'"finishReason"'),
+    "responses": check_response,
+    "responses stream": check_responses_stream,
 }
+FIRST: dict[str, str] = {
+    "response": '"text":" w',
+    "response stream": '"delta":" w',
+    "socket": '"delta":" w',
+    "chat": '"content":" w',
+    "anthropic": '"text":" w',
+    "gemini": '"text":" w',
+    "responses": '"text":" w',
+    "chat stream": '"content":" w',
+    "anthropic stream": '"text":" w',
+    "gemini stream": '"text":" w',
+    "responses stream": '"delta":" w',
+}
+"""By the name of the check: what the first delta is known by."""
 
 
 def _texts(body: bytes, pattern: bytes) -> int:
-    found = re.search(pattern, body)
+    found = re.search(pattern, body, re.DOTALL)
     _demand(found is not None, "no usage", body)
     assert found is not None
     return int(found[1])
 
 
-def _demand_deltas(body: bytes, mark: bytes, deltas: int) -> None:
+def _demand_deltas(body: bytes, mark: bytes, shape: Shape) -> None:
     said = body.count(mark)
-    _demand(said == deltas, f"{said} deltas instead of {deltas}", body)
+    _demand(said == shape.deltas, f"{said} deltas instead of {shape.deltas}", body)
 
 
 def _demand(holds: bool, what: str, body: bytes) -> None:
