@@ -20,7 +20,8 @@ _PLACES = ("aws_", "azure_", "vertex_")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """`place` is of a deployment's `litellm_params`; `timeout` is in seconds."""
+    """`place` is of a deployment's `litellm_params`; `timeout` is in seconds. `session` and `tags`
+    are what the headers of a request would say."""
 
     place: Mapping[str, Any] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -28,12 +29,15 @@ class CallOptions:
     timeout: float | None = None
     retries: int | None = None
     drop_params: bool | None = None
+    session: str | None = None
+    tags: tuple[str, ...] = ()
     mock: Any = None
 
     @classmethod
     def taken_from(cls, asked: dict[str, Any]) -> Self:
         """Takes them out of `asked`; what is left are parameters. Raises InvalidRequest."""
         place = {name: asked.pop(name) for name in list(asked) if _of_a_place(name)}
+        named = _taken(asked, "litellm_metadata", Mapping) or {}
         return cls(
             place={name: value for name, value in place.items() if value is not None},
             headers=_taken(asked, "extra_headers", Mapping) or {},
@@ -41,12 +45,35 @@ class CallOptions:
             timeout=_taken(asked, "timeout", (int, float)),
             retries=_taken(asked, "num_retries", int),
             drop_params=_taken(asked, "drop_params", bool),
+            session=_session(asked, named),
+            tags=_tags(named),
             mock=asked.pop("mock_response", None),
         )
 
 
 def _of_a_place(name: str) -> bool:
     return name in _PLACE or name.startswith(_PLACES)
+
+
+def _session(asked: dict[str, Any], named: Mapping[str, Any]) -> str | None:
+    """The keyword, else where LiteLLM looks: what stands in `metadata` stays there."""
+    sessions = [_taken(asked, name, str) for name in ("session_id", "litellm_session_id")]
+    own = asked.get("metadata")
+    for metadata in (named, own if isinstance(own, Mapping) else {}):
+        found = metadata.get("session_id")
+        sessions.append(found if isinstance(found, str) else None)
+    return next((session for session in sessions if session), None)
+
+
+def _tags(named: Mapping[str, Any]) -> tuple[str, ...]:
+    tags = named.get("tags", ())
+    if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
+        raise InvalidRequest(
+            "litellm_metadata.tags must be a list of texts.",
+            param="litellm_metadata.tags",
+            code="invalid_type",
+        )
+    return tuple(tags)
 
 
 def _taken(asked: dict[str, Any], name: str, kind: Any) -> Any:
@@ -70,4 +97,7 @@ _WANTED = {
     "timeout": "a positive number of seconds",
     "num_retries": "a whole number",
     "drop_params": "True or False",
+    "session_id": "text",
+    "litellm_session_id": "text",
+    "litellm_metadata": "a mapping",
 }

@@ -37,9 +37,10 @@ from responses_mw.typed import Reply, Response, plain
 
 class Calls(ABC):
     """`responses` takes the parameters of the API as keywords and, besides them, `api_key`,
-    `api_base`, `extra_headers`, `extra_body`, `timeout` (seconds), `num_retries`, `drop_params`
-    (False: what a provider cannot express is an error) and `mock_response` (an answer as
-    `ScriptedProvider` takes it; nobody is asked).
+    `api_base`, `extra_headers`, `extra_body`, `timeout` (seconds), `num_retries`, `session_id` (for
+    `session_affinity` and the record of the turn), `drop_params` (False: what a provider cannot
+    express is an error) and `mock_response` (an answer as `ScriptedProvider` takes it; nobody is
+    asked).
 
     Raised are the errors of `responses_mw.errors`, which have `status` and `code` as over HTTP.
     """
@@ -256,7 +257,13 @@ def _scripted(model: str, answer: Any) -> router.Router:
 
 
 def _caller(options: CallOptions) -> Caller:
-    return Caller(SINGLE_TENANT, timeout_s=options.timeout, retries=options.retries)
+    return Caller(
+        SINGLE_TENANT,
+        session=options.session,
+        tags=options.tags,
+        timeout_s=options.timeout,
+        retries=options.retries,
+    )
 
 
 def _json(asked: Mapping[str, Any]) -> bytes:

@@ -93,6 +93,74 @@ def test_a_router_takes_the_keys_of_router_settings() -> None:
         responses_mw.Router(MODELS, falbacks=[])
 
 
+NAMED: dict[str, dict[str, Any]] = {
+    "session_id": {"session_id": "s"},
+    "litellm_session_id": {"litellm_session_id": "s"},
+    "litellm_metadata": {"litellm_metadata": {"session_id": "s", "tags": ["blue"]}},
+    "metadata": {"metadata": {"session_id": "s"}},
+    "prompt_cache_key": {"prompt_cache_key": "s"},
+}
+
+
+@pytest.mark.parametrize("named", NAMED.values(), ids=NAMED)
+def test_a_session_stays_with_the_deployment_that_answered_it(named: dict[str, Any]) -> None:
+    with contextlib.ExitStack() as stack:
+        places = [stack.enter_context(elsewhere(says(text))) for text in "abc"]
+        models = [
+            {
+                "model_name": "good",
+                "litellm_params": {"model": CLAUDE, "api_key": "k", "api_base": place.url},
+            }
+            for place in places
+        ]
+        router = responses_mw.Router(models, optional_pre_call_checks=["session_affinity"])
+        stack.enter_context(contextlib.closing(router))
+        said = [router.responses(model="good", input="Hi", **named) for _ in range(10)]
+        events = router.responses(model="good", input="Hi", stream=True, **named)
+        *_, last = events
+        others = {
+            router.responses(model="good", input="Hi", session_id=f"s{n}").output_text
+            for n in range(20)
+        }
+    assert {response.output_text for response in [*said, last.response]} == {said[0].output_text}
+    assert len(others) == 3
+    assert said[0].metadata == named.get("metadata", {})
+    assert all(
+        "session_id" not in exchange.json for place in places for exchange in place.exchanges
+    )
+
+
+def test_session_and_tags_are_told_to_callbacks() -> None:
+    told: list[tuple[str | None, tuple[str, ...]]] = []
+
+    class Audit:
+        def on_success(self, record: Any) -> None:
+            told.append((record.caller.session, record.caller.tags))
+
+    router = responses_mw.Router(MODELS, callbacks=[Audit()])
+    with contextlib.closing(router):
+        asked: Any = {"model": "good", "input": "Hi", "mock_response": "Hello"}
+        router.responses(**asked, litellm_metadata={"session_id": "s", "tags": ["blue"]})
+        router.responses(**asked, metadata={"tags": "red", "session_id": "m"}, session_id="own")
+    assert told == [("s", ("blue",)), ("own", ("red",))]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"session_id": 1}, "session_id"),
+        ({"litellm_metadata": "s"}, "litellm_metadata"),
+        ({"litellm_metadata": {"tags": "blue"}}, "litellm_metadata.tags"),
+    ],
+)
+def test_a_session_that_is_none_is_refused(
+    wrong: dict[str, Any], param: str, router: responses_mw.Router
+) -> None:
+    with pytest.raises(responses_mw.InvalidRequest) as refused:
+        router.responses(model="good", input="Hi", mock_response="Never.", **wrong)
+    assert (refused.value.status, refused.value.param) == (400, param)
+
+
 def test_a_routers_hooks_see_each_turn() -> None:
     class Guard:
         async def before_turn(self, turn: responses_mw.Turn, caller: Any) -> None:
