@@ -1,11 +1,11 @@
 """Turns deltas into the events of one response, and into the response itself.
 
-Everything that depends on order lives here and nowhere else: sequence numbers, indexes, item ids,
-item and response status, and that there is exactly one terminal event.
+Everything that depends on order lives here and in `lifecycle`, and nowhere else: sequence numbers,
+indexes, item ids, item and response status, and that there is exactly one terminal event.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
 from responses_mw import cuts
@@ -25,6 +25,7 @@ from responses_mw.deltas import (
     RefusalDelta,
     Stopped,
     TextDelta,
+    TextRun,
     ToolCallDelta,
     ToolCallStarted,
     UpstreamInfo,
@@ -33,7 +34,9 @@ from responses_mw.deltas import (
 from responses_mw.envelope import usage_body
 from responses_mw.errors import ResponsesError, UpstreamProtocolError
 from responses_mw.ids import output_item_id, random_part
+from responses_mw.lifecycle import Lifecycle
 from responses_mw.output_items import (
+    DeltaRun,
     Event,
     Item,
     ItemStatus,
@@ -42,8 +45,9 @@ from responses_mw.output_items import (
     OpenMessage,
     OpenReasoning,
     RawReasoning,
-    Status,
+    Told,
     characters,
+    singly,
 )
 
 Seal = Callable[[NativeTurn | None, Sequence[Item]], str]
@@ -52,7 +56,7 @@ Seal = Callable[[NativeTurn | None, Sequence[Item]], str]
 _MAX_CALL_ID = 64
 
 
-class ResponseAssembler:
+class ResponseAssembler(Lifecycle):
     """`response` is the object as created, `output` empty; it is copied, never modified.
 
     `callable_tools`: calling any other function is the upstream's error (`tool_choice` forbade it).
@@ -68,52 +72,25 @@ class ResponseAssembler:
         seal: Seal | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._envelope = dict(response)
-        self._queued = False
+        super().__init__(response)
         self._callable_tools = callable_tools
         self._raw_reasoning: RawReasoning | None = raw_reasoning
         self._seal = seal
         self._sealed = False
         self._now = now
-        self._sequence = 0
         self._items: list[OpenItem] = []
         self._open: OpenMessage | OpenReasoning | None = None
         self._calls: dict[str | int, OpenCall] = {}
         self._passed = PassedItems()
         self._stopped: Stopped | None = None
-        self._terminal = False
         self._cuts = cuts.CutList()
         self.native: NativeTurn | None = None
         self.info = UpstreamInfo()
         self.usage: UsageReported | None = None
 
     @property
-    def id(self) -> str:
-        return str(self._envelope["id"])
-
-    @property
-    def status(self) -> Status:
-        status: Status = self._envelope["status"]
-        return status
-
-    @property
-    def error_code(self) -> str | None:
-        error = self._envelope.get("error")
-        return None if error is None else str(error["code"])
-
-    @property
-    def envelope(self) -> dict[str, Any]:
-        """The response without its output."""
-        return {key: value for key, value in self._envelope.items() if key != "output"}
-
-    @property
     def output(self) -> list[Item]:
         return [item.snapshot() for item in self._items]
-
-    @property
-    def sequence(self) -> int:
-        """How many events there were."""
-        return self._sequence
 
     @property
     def chars(self) -> int:
@@ -125,24 +102,13 @@ class ResponseAssembler:
         groups = self._cuts.groups
         return {"queued": self._queued, "raw": self._raw_reasoning, "groups": groups}
 
-    @property
-    def response(self) -> dict[str, Any]:
-        """A valid snapshot between any two calls."""
-        return {**self._envelope, "output": self.output}
-
-    def start(self, status: str = "in_progress") -> list[Event]:
-        """`queued` puts that event between the other two."""
-        self._queued = status == "queued"
-        kinds = ["created", "queued", "in_progress"] if self._queued else ["created", "in_progress"]
-        events = self._stamp([self._lifecycle(kind, status) for kind in kinds])
-        self._envelope["status"] = "in_progress"
-        return events
-
     def feed(self, delta: Delta) -> list[Event]:
         """Raises UpstreamProtocolError for deltas that make no sense together."""
         match delta:
             case TextDelta(text, logprobs):
                 return self._stamp(self._text(characters(text), logprobs))
+            case TextRun():
+                return singly(self._run(delta.texts))
             case ToolCallDelta(key, arguments):
                 call = self._call(key)
                 self._cuts.add(cuts.ARGUMENTS, call.output_index, len(arguments))
@@ -178,6 +144,13 @@ class ResponseAssembler:
                 self._note(delta)
         return []
 
+    def tell(self, deltas: Iterable[Delta]) -> list[Told]:
+        """`feed` for several: runs stay together."""
+        told: list[Told] = []
+        for delta in deltas:
+            told += self._run(delta.texts) if isinstance(delta, TextRun) else self.feed(delta)
+        return told
+
     def _note(self, delta: Note) -> None:
         match delta:
             case ItemFinished(key, native):
@@ -201,21 +174,15 @@ class ResponseAssembler:
         events = self._close_rest(incomplete=reason != "stop")
         events += self._trailing_seal()
         if reason == "stop":
-            return self._end(events, "completed", completed_at=int(self._now()))
-        return self._end(events, "incomplete", incomplete_details={"reason": reason})
+            at = int(self._now())
+            return self._end(events, "completed", completed_at=at, usage=self._usage())
+        details = {"reason": reason}
+        return self._end(events, "incomplete", incomplete_details=details, usage=self._usage())
 
     def fail(self, error: ResponsesError) -> list[Event]:
         """What was written so far stays, its last item incomplete."""
         events = self._close_rest(incomplete=True)
-        return self._end(events, "failed", error=error.in_response())
-
-    def revoke(self, error: ResponsesError) -> Event:
-        """The end was not kept: says `failed` in place of the terminal event, which nobody saw."""
-        self._envelope.update(
-            status="failed", error=error.in_response(), completed_at=None, incomplete_details=None
-        )
-        failed = {"type": "response.failed", "response": self.response}
-        return {**failed, "sequence_number": self._sequence - 1}
+        return self._end(events, "failed", error=error.in_response(), usage=self._usage())
 
     def cancel(self) -> list[Event]:
         """Ends without a terminal event: the protocol has none for it."""
@@ -239,6 +206,18 @@ class ResponseAssembler:
             self._cuts.add_text(message.output_index, len(text))
         said = message.text(text, logprobs)
         return [*opening, *said] if opening else said
+
+    def _run(self, texts: Sequence[str]) -> list[Told]:
+        if not texts:
+            return []
+        opening, message = self._message()
+        self._cuts.add_run(message.output_index, texts)
+        *more, run = message.run(texts)
+        assert isinstance(run, DeltaRun)
+        told: list[Told] = [*self._stamp(opening), *self._stamp(singly(more)), run]
+        run.first = self._sequence
+        self._sequence += len(texts)
+        return told
 
     def _think(self, text: str, *, raw: bool) -> list[Event]:
         opening, item = self._reasoning()
@@ -377,24 +356,5 @@ class ResponseAssembler:
         item.encrypted_content = sealed
         return [*opening, *self._close_all()]
 
-    def _end(self, events: list[Event], status: str, **fields: Any) -> list[Event]:
-        if self._terminal:
-            raise RuntimeError("the response has already ended")
-        self._terminal = True
-        self._envelope.update(fields, status=status, usage=self._usage())
-        final = {"type": f"response.{status}", "response": self.response}
-        return self._stamp([*events, final])
-
     def _usage(self) -> dict[str, Any] | None:
         return None if self.usage is None else usage_body(self.usage)
-
-    def _lifecycle(self, kind: str, status: str) -> Event:
-        at = "in_progress" if kind == "in_progress" else status
-        snapshot = {**self._envelope, "status": at, "output": [], "usage": None}
-        return {"type": f"response.{kind}", "response": snapshot}
-
-    def _stamp(self, events: list[Event]) -> list[Event]:
-        for event in events:
-            event["sequence_number"] = self._sequence
-            self._sequence += 1
-        return events

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from responses_mw.counting import estimate, estimate_items
-from responses_mw.deltas import Delta, OutputItem, Stopped, TextDelta, UsageReported
+from responses_mw.deltas import Delta, OutputItem, Stopped, TextDelta, UsageReported, singly
 from responses_mw.errors import UpstreamProtocolError
 from responses_mw.exchanges import is_question, is_rule, joined, newest, pieces_of
 from responses_mw.records import TurnRecord
@@ -51,7 +51,7 @@ async def summarise(answers: Answers, turn: Turn, record: TurnRecord) -> Summary
     async with contextlib.aclosing(answers.batches(asked, record)) as batches:
         async for deployment, deltas in batches:
             record.deployment, record.upstream_model = deployment.id, deployment.model
-            for delta in deltas:
+            for delta in singly(deltas):
                 match delta:
                     case TextDelta(piece):
                         text.append(piece)

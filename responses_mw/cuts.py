@@ -53,6 +53,15 @@ class CutList:
             self.groups.append([TEXT, index, length])
         self.chars += length
 
+    def add_run(self, index: int, texts: Sequence[str]) -> None:
+        lengths = list(map(len, texts))
+        last = self.groups[-1] if self.groups else _NONE
+        if last[0] == TEXT and last[1] == index:
+            last += lengths
+        else:
+            self.groups.append([TEXT, index, *lengths])
+        self.chars += sum(lengths)
+
     def add(self, kind: int, index: int, *lengths: int) -> None:
         """Lengths join the last group if it is of the same kind and item."""
         self.chars += sum(lengths)

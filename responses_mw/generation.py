@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from responses_mw.errors import ResponsesError
 from responses_mw.listening import Listener, Signal
 from responses_mw.native_refs import pack
 from responses_mw.noting import Noting
-from responses_mw.output_items import Event
+from responses_mw.output_items import Event, Told, end_of
 from responses_mw.records import TurnRecord
 from responses_mw.replay import replay
 from responses_mw.router import Answers
@@ -244,14 +244,14 @@ class Generation:
         self._publish(await self._kept(events))
 
     async def _ask(self, router: Answers) -> None:
-        feed, noted = self._assembler.feed, self._noting.record
+        tell, noted = self._assembler.tell, self._noting.record
         async with contextlib.aclosing(router.batches(self._turn, noted)) as batches:
             async for deployment, deltas in batches:
                 if self.deployment is None:
                     self.deployment = deployment.id
                     self._noting.answered(deployment)
                     await self._begin()
-                self._publish([event for delta in deltas for event in feed(delta)])
+                self._publish(tell(deltas))
                 if noted.first_delta_s is None and self._assembler.chars:
                     self._noting.first_delta()
 
@@ -281,9 +281,10 @@ class Generation:
             self._publish(self._assembler.start("queued" if self.background else "in_progress"))
             self._signal.send()
 
-    def _publish(self, events: list[Event]) -> None:
+    def _publish(self, events: Sequence[Told]) -> None:
+        """What was assembled last, or all of it but the end."""
         if events:
-            self._published = events[-1]["sequence_number"] + 1
+            self._published = end_of(events[-1])
             for listener in self._listeners:
                 listener.tell(events)
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from responses_mw.http import Heard
 from responses_mw.loop_thread import LoopThread
+from responses_mw.output_items import singly
 from responses_mw.typed import Event
 
 
@@ -30,7 +31,7 @@ class Ear:
         try:
             async for events in self._batches:
                 if events:
-                    return events
+                    return singly(events)
         finally:
             self._hearing = False
         return []

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeGuard
 
-from responses_mw.deltas import Delta, ItemFinished, NativeTurn, Stopped, TextDelta
+from responses_mw.deltas import Delta, ItemFinished, NativeTurn, Stopped, TextDelta, singly
 from responses_mw.errors import ConfigurationError
 from responses_mw.records import Caller, TurnRecord
 from responses_mw.router import Answers, Deployment
@@ -154,7 +154,7 @@ class _Passage:
 
     async def _through(self, hook: Callable[[Delta], Any], deltas: list[Delta]) -> list[Delta]:
         passed: list[Delta] = []
-        for delta in deltas:
+        for delta in singly(deltas):
             made = await _awaited(hook(delta))
             if made is None or made is delta:
                 passed.append(delta)

@@ -4,7 +4,7 @@ Errors leave here in the OpenAI envelope, framework ones included.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -19,7 +19,7 @@ from responses_mw.errors import BodyTooLarge, InvalidRequest, ResponsesError
 from responses_mw.ids import new_id
 from responses_mw.included import check_include
 from responses_mw.keys import bearer_of
-from responses_mw.output_items import Event
+from responses_mw.output_items import DeltaRun, Told
 from responses_mw.records import Caller
 
 _STREAM_HEADERS = {
@@ -51,7 +51,7 @@ def _too_large(limit: int) -> BodyTooLarge:
 
 
 class Heard(Protocol):
-    def batches(self) -> AsyncIterator[list[Event] | None]: ...
+    def batches(self) -> AsyncIterator[Sequence[Told] | None]: ...
 
     def leave(self) -> None:
         """Ends `batches`."""
@@ -95,11 +95,14 @@ class EventStream(Response):
             watching.cancel()
 
 
-def encode_events(events: list[Event]) -> bytes:
-    pieces: list[bytes] = []
-    for event in events:
-        pieces += (b"event: ", event["type"].encode(), b"\ndata: ", orjson.dumps(event), b"\n\n")
-    return b"".join(pieces)
+def encode_events(events: Iterable[Told]) -> bytes:
+    return b"".join([_encoded(event) for event in events])
+
+
+def _encoded(event: Told) -> bytes:
+    if isinstance(event, DeltaRun):
+        return event.encoded()
+    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event))
 
 
 def json_response(

@@ -3,11 +3,11 @@ another."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
 
-from responses_mw.output_items import Event
+from responses_mw.output_items import Told, singly
 
 _AT_HAND = 256
 """Batches that wait as they are. What waits behind them is for a client that reads slowly: as JSON
@@ -41,14 +41,14 @@ class Listener:
 
     def __init__(self, keep_alive_s: float) -> None:
         self._keep_alive_s = keep_alive_s
-        self._batches: deque[list[Event] | bytes] = deque()
+        self._batches: deque[Sequence[Told] | bytes] = deque()
         self._waiting: asyncio.Future[None] | None = None
         self._silent = False
         self._ended = False
 
-    def tell(self, events: list[Event]) -> None:
+    def tell(self, events: Sequence[Told]) -> None:
         far_behind = len(self._batches) >= _AT_HAND
-        self._batches.append(orjson.dumps(events) if far_behind else events)
+        self._batches.append(orjson.dumps(singly(events)) if far_behind else events)
         self._wake()
 
     def end(self) -> None:
@@ -59,7 +59,7 @@ class Listener:
         self._batches.clear()
         self.end()
 
-    async def batches(self) -> AsyncIterator[list[Event] | None]:
+    async def batches(self) -> AsyncIterator[Sequence[Told] | None]:
         """Events as they come, several at a time; None after each silence of `keep_alive_s`."""
         loop = asyncio.get_running_loop()
         clock = _Silence(loop, self._keep_alive_s, self._fall_silent)
@@ -80,8 +80,8 @@ class Listener:
         finally:
             clock.stop()
 
-    def _next(self) -> list[Event]:
-        events: list[Event] = []
+    def _next(self) -> list[Told]:
+        events: list[Told] = []
         while self._batches and len(events) < _AT_ONCE:
             batch = self._batches.popleft()
             events += orjson.loads(batch) if isinstance(batch, bytes) else batch

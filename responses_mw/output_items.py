@@ -4,8 +4,11 @@ Each method returns the events it causes, without sequence numbers; the assemble
 an item of one type looks like on the wire stands here and nowhere else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any, Literal
+
+import orjson
 
 Event = dict[str, Any]
 Item = dict[str, Any]
@@ -14,17 +17,72 @@ ItemStatus = Literal["completed", "incomplete"]
 RawReasoning = Literal["openai", "openresponses"]
 
 
+class DeltaRun:
+    """Events of one part of text, one after another, which are many: dicts are made of them for
+    those who read them, and bytes without that for those who send them on."""
+
+    __slots__ = ("first", "frame", "head", "texts")
+
+    def __init__(self, head: Event, frame: bytes, texts: Sequence[str]) -> None:
+        """`head` is what stands before the text in each, `frame` all that stands around it."""
+        self.head = head
+        self.frame = frame
+        self.texts = texts
+        self.first = 0
+        """Their sequence numbers begin there."""
+
+    def events(self) -> list[Event]:
+        return [
+            {**self.head, "delta": text, "logprobs": [], "sequence_number": number}
+            for number, text in enumerate(self.texts, self.first)
+        ]
+
+    def encoded(self) -> bytes:
+        """As server-sent events."""
+        numbered = zip(map(orjson.dumps, self.texts), count(self.first), strict=False)
+        return b"".join(map(self.frame.__mod__, numbered))
+
+
+def _frame(head: Event) -> bytes:
+    """To be filled with a text, as JSON, and a number."""
+    written = b"event: %b\ndata: %b" % (head["type"].encode(), orjson.dumps(head)[:-1])
+    return written.replace(b"%", b"%%") + b',"delta":%b,"logprobs":[],"sequence_number":%d}\n\n'
+
+
+Told = Event | DeltaRun
+
+
+def end_of(told: Told) -> int:
+    """The number of the event after it."""
+    if isinstance(told, DeltaRun):
+        return told.first + len(told.texts)
+    number: int = told["sequence_number"]
+    return number + 1
+
+
+def singly(told: Iterable[Told]) -> list[Event]:
+    """Every event by itself."""
+    events: list[Event] = []
+    for each in told:
+        if isinstance(each, DeltaRun):
+            events += each.events()
+        else:
+            events.append(each)
+    return events
+
+
 class OpenText:
     """A content part that is streamed as text: output_text, refusal, reasoning_text or
     summary_text."""
 
-    __slots__ = ("_delta", "_pieces", "annotations", "logprobs", "place", "stem", "type")
+    __slots__ = ("_delta", "_frame", "_pieces", "annotations", "logprobs", "place", "stem", "type")
 
     def __init__(self, type: str, stem: str, place: dict[str, Any]) -> None:
         self.type = type
         self.stem = stem
         self.place = place
         self._delta = {"type": stem + ".delta", **place}
+        self._frame: bytes | None = None
         self.annotations: list[Mapping[str, Any]] = []
         self.logprobs: list[Mapping[str, Any]] = []
         self._pieces: list[str] = []
@@ -60,6 +118,13 @@ class OpenText:
             self.logprobs.extend(logprobs)
             event["logprobs"] = list(logprobs)
         return event
+
+    def run(self, texts: Sequence[str]) -> DeltaRun:
+        """Of an output_text."""
+        self._pieces += texts
+        if self._frame is None:
+            self._frame = _frame(self._delta)
+        return DeltaRun(self._delta, self._frame, texts)
 
     def annotate(self, annotation: Mapping[str, Any]) -> Event:
         index = len(self.annotations)
@@ -131,6 +196,12 @@ class OpenMessage(OpenItem):
         if part is not None and part.type == "output_text":
             return [part.delta(text, logprobs)]
         return [*self._open_part("output_text"), self._last().delta(text, logprobs)]
+
+    def run(self, texts: Sequence[str]) -> list[Told]:
+        opening: list[Told] = []
+        if self._part is None or self._part.type != "output_text":
+            opening += self._open_part("output_text")
+        return [*opening, self._last().run(texts)]
 
     def refusal(self, text: str) -> list[Event]:
         if self._part is not None and self._part.type == "refusal":

@@ -20,6 +20,7 @@ from responses_mw.http import caller_of, json_response
 from responses_mw.inbox import Inbox
 from responses_mw.json_body import decoded
 from responses_mw.listening import Listener
+from responses_mw.output_items import singly
 from responses_mw.replay import TERMINAL
 from responses_mw.routes import Entrance
 from responses_mw.schema import CreateRequest
@@ -258,7 +259,7 @@ class Connection:
     async def _tell(self, listener: Listener) -> None:
         last = ""
         async for events in listener.batches():
-            for event in events or ():
+            for event in singly(events or ()):
                 await self._send(event)
                 last = event["type"]
         if last not in _TERMINAL:

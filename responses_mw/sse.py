@@ -27,6 +27,11 @@ class SSEParser:
         self._size = 0
         self._max = max_event_bytes
 
+    @property
+    def idle(self) -> bool:
+        """Whether the next byte begins an event."""
+        return not self._data and self._event is None and self._lines.idle
+
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         events: list[ServerSentEvent] = []
         for line in self._lines.feed(chunk):
@@ -75,6 +80,10 @@ class _Lines:
         self._max = max_line_bytes
         self._at_start = True
         self._skip_newline = False
+
+    @property
+    def idle(self) -> bool:
+        return not (self._pieces or self._skip_newline or self._at_start)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         if self._at_start:

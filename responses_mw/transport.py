@@ -1,26 +1,20 @@
-"""Speaks HTTP to upstreams: the only file that imports httpx, and aiohttp beneath it.
+"""Speaks HTTP to upstreams: a deployment's adapter encodes the turn, this posts it and has the
+answer read.
 
-A deployment's adapter encodes the turn, this posts it, cuts the answer into events and hands them
-to the decoder. Foreign exceptions become the tree in `errors.py` here. httpx's transport is called
-by itself: cookies, redirects and credentials, which a client adds, must not reach an upstream.
+Foreign exceptions become the tree in `errors.py` here. Connections are made in `connections`.
 """
 
 import asyncio
 import contextlib
-import os
-import ssl
-import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx
 import orjson
 
 from responses_mw import outgoing
 from responses_mw.adapters.base import (
-    PARSERS,
     Adapter,
     Continues,
     Counts,
@@ -28,17 +22,23 @@ from responses_mw.adapters.base import (
     Revises,
     UpstreamRequest,
 )
-from responses_mw.deltas import Delta, UpstreamInfo
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
+from responses_mw.adapters.reading import Reading
+from responses_mw.connections import (
+    chunks_of,
+    network_errors,
+    never_asked,
+    new_transport,
+    read_body,
+    translated,
+)
+from responses_mw.deltas import Delta, UpstreamInfo, singly
 from responses_mw.errors import (
     UpstreamError,
     UpstreamProtocolError,
-    UpstreamTimeout,
     UpstreamUnavailable,
 )
 from responses_mw.turn import Turn
-
-if TYPE_CHECKING:
-    import aiohttp
 
 Auth = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Mapping[str, str]]]
 """Credentials that change: `await auth(method, url, headers, body)` gives the headers to add. Asked
@@ -101,7 +101,7 @@ class HTTPProvider:
 
     async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
         async for deltas in self.batches(turn):
-            for delta in deltas:
+            for delta in singly(deltas):
                 yield delta
 
     async def batches(self, turn: Turn) -> AsyncIterator[list[Delta]]:
@@ -113,7 +113,10 @@ class HTTPProvider:
         try:
             yield [self._accepted(request, response)]
             if self._continues is None and (not streamed or _is_json(response)):
-                yield list(self.adapter.decode(await self._whole(response), turn))
+                body = await self._whole(response)
+                with self._well_formed():
+                    deltas = list(self.adapter.decode(body, turn))
+                yield deltas
                 return
             decoder = self.adapter.decoder(turn)
             while True:
@@ -126,7 +129,9 @@ class HTTPProvider:
                     break
                 await response.aclose()
                 response = await self._sent(again)
-            if last := list(decoder.close()):
+            with self._well_formed():
+                last = list(decoder.close())
+            if last:
                 yield last
         finally:
             await response.aclose()
@@ -141,7 +146,9 @@ class HTTPProvider:
                 return None
             if response.status_code >= 400:
                 raise await self._refusal(response)
-            return self.adapter.counted(await self._whole(response))
+            body = await self._whole(response)
+            with self._well_formed():
+                return self.adapter.counted(body)
         finally:
             await response.aclose()
 
@@ -191,7 +198,7 @@ class HTTPProvider:
                 with self._translated():
                     return await transport.handle_async_request(asked)
             except UpstreamUnavailable as error:
-                if attempt == self._timeouts.connect_retries or not _never_asked(error):
+                if attempt == self._timeouts.connect_retries or not never_asked(error):
                     raise
                 await asyncio.sleep(0.05 * 4**attempt)
         raise AssertionError("the last attempt returns or raises")
@@ -226,36 +233,18 @@ class HTTPProvider:
         if transport is None:
             for gone in [old for old in self._transports if old.is_closed()]:
                 del self._transports[gone]
-            transport = self._transports[loop] = _new_transport(self.base_url)
+            transport = self._transports[loop] = new_transport(self.base_url)
         return transport
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except _network_errors() as error:
+        except network_errors() as error:
             raise self._told(error) from error
 
     def _told(self, error: BaseException) -> UpstreamError:
-        """Theirs as ours. httpx-aiohttp calls every broken connection a ConnectTimeout: the cause
-        says what it was."""
-        import aiohttp
-
-        cause = error.__cause__ if isinstance(error, httpx.TransportError) else None
-        cause = cause or error
-        reason = str(cause) or type(cause).__name__
-        match cause:
-            case httpx.DecodingError():
-                message = f"{self.name} sent a body that its content-encoding does not decode"
-                return UpstreamProtocolError(message, provider=self.name)
-            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-                message = f"no connection to {self.name}: {reason}"
-            case TimeoutError():
-                message = f"{self.name} said nothing for {self._timeouts.read:g} s"
-                return UpstreamTimeout(message, provider=self.name)
-            case _:
-                message = f"the connection to {self.name} broke: {reason}"
-        return UpstreamUnavailable(message, provider=self.name)
+        return translated(error, name=self.name, silence_s=self._timeouts.read)
 
     # --- hearing
 
@@ -267,43 +256,53 @@ class HTTPProvider:
     async def _refusal(self, response: httpx.Response) -> UpstreamError:
         try:
             with self._translated():
-                body = await _read(response, _MAX_ERROR_BYTES, cut=True)
+                body = await read_body(response, _MAX_ERROR_BYTES, cut=True)
         finally:
             await response.aclose()
         return self.adapter.error(response.status_code, _lowered(response.headers), body)
 
     async def _whole(self, response: httpx.Response) -> bytes:
         with self._translated():
-            return await _read(response, _MAX_ANSWER_BYTES)
+            return await read_body(response, _MAX_ANSWER_BYTES)
 
     async def _heard(
         self, response: httpx.Response, decoder: Decoder, *, streamed: bool
     ) -> AsyncIterator[list[Delta]]:
         """All that an answer says but its end, which the decoder's `close` does."""
         if self._continues is not None and (not streamed or _is_json(response)):
-            yield list(self._continues.read_whole(await self._whole(response), decoder))
+            body = await self._whole(response)
+            with self._well_formed():
+                deltas = list(self._continues.read_whole(body, decoder))
+            yield deltas
             return
         self._check_framing(response)
-        parser = PARSERS[self.adapter.framing]()
-        chunks = _chunks(response)
+        reading = Reading(decoder, self.adapter.framing, name=self.name)
+        chunks = chunks_of(response)
         while True:
             # A context manager would cost as much as a short event does.
             try:
                 chunk = await anext(chunks, None)
-            except _network_errors() as error:
+            except network_errors() as error:
                 raise self._told(error) from error
             if chunk is None:
                 break
-            deltas: list[Delta] = []
+            deltas = []
             try:
-                for event in parser.feed(chunk):
-                    deltas.extend(decoder.feed(event))
+                reading.feed(chunk, deltas)
             except UpstreamError:
                 # What was said before the error, in the same read, was said.
                 yield deltas
                 raise
             if deltas:
                 yield deltas
+
+    @contextlib.contextmanager
+    def _well_formed(self) -> Iterator[None]:
+        """Around what reads a whole answer; `Reading` does the same for a stream."""
+        try:
+            yield
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self.name) from error
 
     def _check_framing(self, response: httpx.Response) -> None:
         content_type = response.headers.get("content-type", "")
@@ -315,19 +314,6 @@ class HTTPProvider:
             )
 
 
-async def _read(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in _chunks(response):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            if cut:
-                break
-            raise UpstreamProtocolError(f"the upstream's answer is longer than {limit} bytes")
-    return b"".join(chunks)
-
-
 def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
@@ -335,66 +321,3 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 def _is_json(response: httpx.Response) -> bool:
     content_type: str = response.headers.get("content-type", "")
     return content_type.partition(";")[0].strip() == "application/json"
-
-
-def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    """As they come over the wire; httpx decodes them only where there is something to decode."""
-    if "content-encoding" in response.headers:
-        return response.aiter_bytes()
-    stream: Any = response.stream
-    return aiter(stream)
-
-
-def _new_transport(base_url: str) -> httpx.AsyncBaseTransport:
-    # It takes 0.1 s to import, and only applications that call upstreams need it.
-    import aiohttp
-    from httpx_aiohttp import AiohttpTransport
-
-    secure = base_url.lower().startswith("https:")
-    context = _trusted() if secure else True
-
-    def session() -> "aiohttp.ClientSession":
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=context),
-            # Cookies of one user's answer must not go out with another's request.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Not trust_env: it reads .netrc at every request, and sends what it finds.
-            proxy=proxy_for(base_url),
-        )
-
-    # Its own context is for sessions that it makes itself.
-    return AiohttpTransport(verify=False, client=session)
-
-
-def _trusted() -> ssl.SSLContext:
-    """Certifi's authorities, unless the environment names others."""
-    if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
-        return ssl.create_default_context()
-    import certifi
-
-    return ssl.create_default_context(cafile=certifi.where())
-
-
-def proxy_for(url: str) -> str | None:
-    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, ...) or the system names for `url`."""
-    parts = urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or parts.hostname is None or urllib.request.proxy_bypass(parts.hostname):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    import aiohttp
-
-    return (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
-
-
-def _never_asked(error: UpstreamUnavailable) -> bool:
-    """Only then is it certain that nobody has begun to answer: there was no connection, or a kept
-    one was closing before the request was written to it."""
-    import aiohttp
-
-    cause = error.__cause__ and error.__cause__.__cause__
-    closing = cause and isinstance(cause.__cause__, aiohttp.ClientConnectionResetError)
-    return bool(closing) or isinstance(cause, aiohttp.ClientConnectorError)

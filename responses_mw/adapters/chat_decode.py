@@ -14,6 +14,7 @@ from responses_mw.adapters.chat_calls import ChatCalls, NativeMessage
 from responses_mw.adapters.chat_dialects import ChatDialect
 from responses_mw.adapters.chat_reports import citations, logprob, url_citation, usage_report
 from responses_mw.adapters.chat_text import SurrogatePairs, ThinkTags
+from responses_mw.adapters.repeats import Repeats
 from responses_mw.adapters.upstream_errors import streamed_error
 from responses_mw.deltas import (
     AnnotationAdded,
@@ -24,6 +25,7 @@ from responses_mw.deltas import (
     Stopped,
     StopReason,
     TextDelta,
+    TextRun,
     ToolCallDelta,
     UpstreamInfo,
 )
@@ -44,6 +46,8 @@ STOP_REASONS: dict[str, StopReason] = {
 """Anything else is a plain stop: vendors have many words for it (stop, eos, tool_calls, "")."""
 
 FAILURES = {"error", "abort", "insufficient_system_resource"}
+_SAYS_MORE = ("error", "usage", "citations", "search_results", "x_groq")
+"""What a chunk may hold that must be read even if it says a text."""
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What reading raises where JSON has another shape than the format says."""
 
@@ -69,6 +73,7 @@ class ChatDecoder:
         self._usage: Mapping[str, Any] | None = None
         self._finish: str | None = None
         self._introduced = self._answered = self._thought = self._ended = False
+        self.repeats = Repeats(b"content", _plain_text)
 
     def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
         if self._ended:
@@ -79,9 +84,24 @@ class ChatDecoder:
             chunk = self._parse(event.data)
             if event.event == "error":
                 raise streamed_error(chunk, provider=self._dialect.name)
-            return iter(self._chunk(chunk))
+            deltas = self._chunk(chunk)
         except MALFORMED as exc:
             raise self._malformed(exc) from exc
+        self.repeats.learn(event, chunk)
+        return iter(deltas)
+
+    def again(self, texts: list[str]) -> list[Delta]:
+        """What as many chunks say that say nothing but these."""
+        if self._ended or not self._answered:
+            return []
+        deltas: list[Delta] = []
+        if self._tags is None and self._pairs is None and not self._logprobs:
+            said = list(filter(None, texts))
+            self._said += said
+            return [TextRun(said)]
+        for text in texts:
+            self._text(deltas, text)
+        return deltas
 
     def close(self) -> Iterator[Delta]:
         if self._ended:
@@ -340,6 +360,20 @@ class ChatDecoder:
             f"the upstream's answer does not have the form of a chat completion ({exc})",
             provider=self._dialect.name,
         )
+
+
+def _plain_text(chunk: Mapping[str, Any]) -> str | None:
+    """Of a chunk that says a text and nothing else, whatever its dialect."""
+    choices = chunk.get("choices")
+    if not choices or any(map(chunk.get, _SAYS_MORE)) or len(choices) > 1:
+        return None
+    choice = choices[0]
+    delta = choice.get("delta")
+    if not delta or any(choice.get(name) for name in choice if name != "delta"):
+        return None
+    rest = [name for name in delta if name != "content" and delta[name]]
+    text = delta.get("content")
+    return text if isinstance(text, str) and rest in ([], ["role"]) else None
 
 
 def _string(value: Any) -> str | None:

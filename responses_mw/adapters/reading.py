@@ -1,0 +1,57 @@
+"""Reads one streamed answer: bytes in, deltas out, whatever the chunking.
+
+Where the framing, a decoder and the shortcut for events that repeat meet. What a decoder raises
+where an answer has another shape than its format becomes an error of ours here.
+"""
+
+from typing import Any
+
+from responses_mw.adapters.base import PARSERS, Decoder, Framing
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
+from responses_mw.adapters.repeats import Repeats
+from responses_mw.deltas import Delta
+
+_END = b"\n\n"
+_ONE_BY_ONE = 4
+"""Events of a chunk that are read by themselves, to learn what the others look like."""
+
+
+class Reading:
+    """By a decoder that may be given further answers. `name` is the provider's."""
+
+    def __init__(self, decoder: Decoder, framing: Framing, *, name: str) -> None:
+        self._decoder: Any = decoder
+        self._repeats: Repeats | None = getattr(decoder, "repeats", None)
+        self._parser: Any = PARSERS[framing]()
+        self._name = name
+
+    def feed(self, chunk: bytes, said: list[Delta]) -> None:
+        """Adds to `said`, which holds what was said before an error, too. Raises UpstreamError."""
+        try:
+            if self._repeats is not None:
+                chunk = self._again(self._repeats, chunk, said)
+            self._read(chunk, said)
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._name) from error
+
+    def _again(self, repeats: Repeats, chunk: bytes, said: list[Delta]) -> bytes:
+        """The rest of the chunk, that has to be read event by event."""
+        for _ in range(_ONE_BY_ONE):
+            if self._parser.idle and not repeats.learning:
+                break
+            event, end, rest = chunk.partition(_END)
+            if not end:
+                return chunk
+            self._read(event + end, said)
+            chunk = rest
+        found = repeats.cut(chunk) if self._parser.idle else None
+        if found is None:
+            return chunk
+        before, texts, rest = found
+        self._read(before, said)
+        said += self._decoder.again(texts)
+        return rest
+
+    def _read(self, chunk: bytes, said: list[Delta]) -> None:
+        for event in self._parser.feed(chunk):
+            said.extend(self._decoder.feed(event))

@@ -1,0 +1,112 @@
+"""Reads events that are the same bytes as an earlier one but for their text.
+
+Most events of a stream are: whatever stands around the words was parsed once and need not be parsed
+again. What is read so is exactly what the format's own reader would have said; whatever differs in
+anything else is left to that reader.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import orjson
+
+from responses_mw.deltas import Delta
+from responses_mw.sse import ServerSentEvent
+
+Said = Callable[[Any], str | None]
+"""What a parsed event says, if it says that and does nothing else; None for every other event."""
+
+_TRIES = 6
+"""Servers that put something new into each event (padding, a counter) are not worth more."""
+_PROBE = "probe \u2026 \n"
+_END = b"\n\n"
+_ONLY_CLOSING = re.compile(rb"[ }]+")
+_STRING = rb'"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")'
+
+
+class Repeating(Protocol):
+    """What a decoder has whose events repeat."""
+
+    repeats: "Repeats"
+
+    def again(self, texts: list[str]) -> list[Delta]:
+        """What as many events like the one that was learned say."""
+        ...
+
+
+class Repeats:
+    """Of one stream. `field` is the name under which an event holds its text."""
+
+    def __init__(self, field: bytes, said: Said) -> None:
+        self._literal = re.compile(b'"' + field + _STRING)
+        self._said = said
+        self._tries = _TRIES
+        self._before = self._between = b""
+        self._after = b""
+        self._padded = False
+
+    @property
+    def learning(self) -> bool:
+        """No event is known yet, but one may be."""
+        return not self._before and self._tries > 0
+
+    def learn(self, event: ServerSentEvent, parsed: Any) -> None:
+        """Looks at an event that the format's reader has read."""
+        if self._tries == 0:
+            return
+        found = list(self._literal.finditer(event.data))
+        if len(found) != 1 or not (text := self._said(parsed)) or not _is(found[0][1], text):
+            return
+        start, end = found[0].span(1)
+        before, after = event.data[:start], event.data[end:]
+        name = b"" if event.event is None else b"event: %b\n" % event.event.encode()
+        framed = name + b"data: " + before
+        if framed == self._before and self._follows(after):
+            return
+        self._tries -= 1
+        if self._said(orjson.loads(before + orjson.dumps(_PROBE) + after)) == _PROBE:
+            self._before, self._between = framed, _END + framed
+            self._padded = _ONLY_CLOSING.fullmatch(after) is not None
+            self._after = after.replace(b" ", b"") if self._padded else after
+
+    def cut(self, chunk: bytes) -> tuple[bytes, list[str], bytes] | None:
+        """What comes before the first event that is known, their texts, and what comes after the
+        last one. None if that cannot be told. `chunk` begins with an event."""
+        if not self._before:
+            return None
+        start = chunk.find(self._before)
+        if start < 0 or (start and not chunk.endswith(_END, 0, start)):
+            return None
+        *pieces, last = chunk[start + len(self._before) :].split(self._between)
+        last, whole, rest = last.partition(_END)
+        if whole:
+            pieces.append(last)
+        else:
+            rest = self._before + last
+        try:
+            texts = list(map(orjson.loads, map(self._string, pieces)))
+        except ValueError:
+            return None
+        if not {str}.issuperset(map(type, texts)):
+            return None
+        return chunk[:start], texts, rest
+
+    def _string(self, piece: bytes) -> bytes:
+        """The JSON string of an event; something that is no JSON if it ends otherwise."""
+        if not self._padded:
+            return piece[: -len(self._after)] if piece.endswith(self._after) else b""
+        string = piece.rstrip(b" }")
+        return string if self._follows(piece[len(string) :]) else b""
+
+    def _follows(self, after: bytes) -> bool:
+        """Some servers pad their events with spaces, against those who count bytes."""
+        return (after.replace(b" ", b"") if self._padded else after) == self._after
+
+
+def _is(literal: bytes, text: str) -> bool:
+    try:
+        said: bool = orjson.loads(literal) == text
+    except orjson.JSONDecodeError:
+        return False
+    return said
