@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
+from pydantic_core import ErrorDetails
 
 from responses_mw.errors import InvalidRequest
 from responses_mw.json_schema import JsonSchema, nullable, said_as, words_of
@@ -227,3 +228,52 @@ def not_too_deep(value: Any, at: str = "") -> None:
         orjson.dumps((((((((((((((value,),),),),),),),),),),),),))
     except TypeError:
         raise Wrong(at, f"is nested more than {MAX_DEPTH} levels deep; send it flatter") from None
+
+
+# --- errors of the model, in our words
+
+_MODEL_TYPES = {
+    "string_type": "a string",
+    "bool_type": "a boolean",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "model_type": "an object",
+}
+_LIMITS = {
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} entries",
+    "string_pattern_mismatch": "may hold no control characters",
+}
+
+
+def wrong_by_model(error: ErrorDetails, *, private: tuple[str, ...]) -> Wrong:
+    """What pydantic found; the values of `private` parameters are not shown."""
+    at, value, type_ = _path(error["loc"]), error["input"], error["type"]
+    if type_ == "missing":
+        return missing(at)
+    if type_ == "extra_forbidden":
+        return Wrong(at, "is not a parameter of this endpoint; leave it out", UNKNOWN)
+    if type_ in _MODEL_TYPES:
+        return wrong_type(at, value, _MODEL_TYPES[type_])
+    limits = {name: _plain(limit) for name, limit in error.get("ctx", {}).items()}
+    problem = _LIMITS.get(type_, "is not valid").format(**limits)
+    shown = f", not {show(value)}"
+    return Wrong(at, problem if at.startswith(private) else problem + shown)
+
+
+def _plain(limit: Any) -> Any:
+    return f"{limit:g}" if isinstance(limit, float) else limit
+
+
+def _path(loc: Sequence[str | int]) -> str:
+    path = ""
+    for step in loc:
+        if step != "[key]":  # how pydantic says that the key itself is wrong
+            path = join(path, f"[{step}]" if isinstance(step, int) else step)
+    return path

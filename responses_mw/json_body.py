@@ -6,6 +6,7 @@ Nothing here knows a parameter.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ from responses_mw.checks import Wrong
 from responses_mw.errors import InvalidRequest
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MOST_SEARCHED = 1024 * 1024
+"""Bytes. In more, the place is a number: looking for it in Python takes too long."""
 
 
 def decoded(body: bytes) -> Any:
@@ -29,7 +32,7 @@ def decoded(body: bytes) -> Any:
 
 def _refuse_surrogates(body: bytes) -> None:
     """orjson refuses a lone surrogate without saying where it stands."""
-    if b"\\ud" not in body.lower():
+    if len(body) > _MOST_SEARCHED or b"\\ud" not in body.lower():
         return
     try:
         value = json.loads(body)
@@ -44,20 +47,27 @@ def _refuse_surrogates(body: bytes) -> None:
 
 def _lone_surrogate(value: Any) -> str | None:
     """The path of the first string, or of the first object with a key, that cannot be UTF-8."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        at, value = waiting.pop()
-        match value:
-            case str() if _SURROGATE.search(value):
-                return at
-            case dict() if any(_SURROGATE.search(key) for key in value):
-                return at
-            case dict():
-                pairs = [(checks.join(at, key), inner) for key, inner in value.items()]
-                waiting.extend(reversed(pairs))
-            case list():
-                pairs = [(f"{at}[{n}]", inner) for n, inner in enumerate(value)]
-                waiting.extend(reversed(pairs))
-            case _:
-                pass
+    open: list[tuple[str, Iterator[tuple[Any, Any]]]] = [("", iter([("", value)]))]
+    while open:
+        place, entries = open[-1]
+        for key, inner in entries:
+            match inner:
+                case str() if _SURROGATE.search(inner):
+                    return _at(place, key)
+                case dict() if any(_SURROGATE.search(name) for name in inner):
+                    return _at(place, key)
+                case dict():
+                    open.append((_at(place, key), iter(inner.items())))
+                    break
+                case list():
+                    open.append((_at(place, key), enumerate(inner)))
+                    break
+                case _:
+                    pass
+        else:
+            open.pop()
     return None
+
+
+def _at(place: str, key: str | int) -> str:
+    return f"{place}[{key}]" if isinstance(key, int) else checks.join(place, key)

@@ -8,8 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
 from responses_mw import checks, later
 from responses_mw.checks import MAX_TEXT, Shape, Wrong
@@ -32,13 +40,32 @@ Include = Literal[
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
 ]
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""Names go into headers, addresses and lines of logs."""
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Summary = Literal["auto", "concise", "detailed"]
+_PRIVATE = ("instructions", "metadata", "user", "safety_identifier")
+
+
+_MOST_PAIRS = 16
+_MOST_NAMES = 100
+"""More than any object here knows."""
+
+
+def _few(given: Any) -> Any:
+    # Only the first error is told, and millions of them cost minutes.
+    if isinstance(given, dict) and len(given) > _MOST_PAIRS:
+        raise PydanticKnownError(
+            "too_long",
+            {"field_type": "Dictionary", "max_length": _MOST_PAIRS, "actual_length": len(given)},
+        )
+    return given
 
 
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
-    Field(max_length=16),
+    Field(max_length=_MOST_PAIRS),
+    BeforeValidator(_few),
 ]
 
 
@@ -50,9 +77,14 @@ class _Parameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_unset(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or None not in given.values():
+        if not isinstance(given, dict):
             return given
         known = cls.model_fields
+        if len(given) > _MOST_NAMES:  # the first that is unknown says enough
+            unknown = next(name for name in given if name not in known)
+            return {name: v for name, v in given.items() if name in known or name == unknown}
+        if None not in given.values():
+            return given
         return {name: v for name, v in given.items() if v is not None or name not in known}
 
 
@@ -76,7 +108,8 @@ class RequestBody(_Parameters):
             _refuse_later(body)
             return cls.model_validate(body)._checked()
         except ValidationError as error:
-            raise _wrong(error.errors(include_url=False)[0]).error() from None
+            first = error.errors(include_url=False)[0]
+            raise checks.wrong_by_model(first, private=_PRIVATE).error() from None
         except Wrong as wrong:
             raise wrong.error() from None
 
@@ -130,13 +163,13 @@ class CreateRequest(RequestBody):
     `prompt` may stand for the model and the input.
     """
 
-    model: Annotated[str, Field(min_length=1)] = ""
+    model: Annotated[str, Field(min_length=1, pattern=_ONE_LINE)] = ""
     input: SkipValidation[str | list[Item]] = ""
     instructions: str | None = None
     previous_response_id: Annotated[str, Field(min_length=1)] | None = None
     conversation: SkipValidation[Any] = None
     prompt: PromptReference | None = None
-    context_management: list[ContextManagement] | None = None
+    context_management: Annotated[list[ContextManagement], Field(fail_fast=True)] | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
 
     stream: bool = False
@@ -144,7 +177,7 @@ class CreateRequest(RequestBody):
     background: bool = False
     background_options: SkipValidation[Any] = None
     store: bool = True
-    include: list[Include] = Field(default=[])
+    include: list[Include] = Field(default=[], fail_fast=True)
     metadata: Metadata = {}
 
     tools: SkipValidation[list[dict[str, Any]]] = Field(default=[])
@@ -331,51 +364,3 @@ def check_input(value: Any) -> None:
         check_items(value)
     else:
         raise checks.wrong_type("", value, "a string or an array of items")
-
-
-# --- errors of the model, in our words
-
-_TYPES = {
-    "string_type": "a string",
-    "bool_type": "a boolean",
-    "int_type": "an integer",
-    "float_type": "a number",
-    "list_type": "an array",
-    "dict_type": "an object",
-    "model_type": "an object",
-}
-_LIMITS = {
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be one of {expected}",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_long": "must have at most {max_length} entries",
-}
-_PRIVATE = ("instructions", "metadata", "user", "safety_identifier")
-
-
-def _wrong(error: ErrorDetails) -> Wrong:
-    at, value, kind = _path(error["loc"]), error["input"], error["type"]
-    if kind == "missing":
-        return checks.missing(at)
-    if kind == "extra_forbidden":
-        return Wrong(at, "is not a parameter of this endpoint; leave it out", checks.UNKNOWN)
-    if kind in _TYPES:
-        return checks.wrong_type(at, value, _TYPES[kind])
-    limits = {name: _plain(limit) for name, limit in error.get("ctx", {}).items()}
-    problem = _LIMITS.get(kind, "is not valid").format(**limits)
-    shown = f", not {checks.show(value)}"
-    return Wrong(at, problem if at.startswith(_PRIVATE) else problem + shown)
-
-
-def _plain(limit: Any) -> Any:
-    return f"{limit:g}" if isinstance(limit, float) else limit
-
-
-def _path(loc: Sequence[str | int]) -> str:
-    path = ""
-    for step in loc:
-        if step != "[key]":  # how pydantic says that the key itself is wrong
-            path = checks.join(path, f"[{step}]" if isinstance(step, int) else step)
-    return path

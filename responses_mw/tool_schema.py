@@ -4,7 +4,7 @@ That a name is known here does not say that anyone executes it: that is for the 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from responses_mw.checks import (
@@ -128,7 +128,7 @@ def check_choice(choice: Any, tools: Sequence[Tool]) -> None:
     elif choice.get("type") == "allowed_tools":
         _check_allowed(choice, tools)
     else:
-        _check_named(choice, tools, what="names")
+        _check_named(choice, _offered(tools), what="names")
 
 
 def _check_allowed(choice: Mapping[str, Any], tools: Sequence[Tool]) -> None:
@@ -140,23 +140,30 @@ def _check_allowed(choice: Mapping[str, Any], tools: Sequence[Tool]) -> None:
     if type(allowed) is not list:
         raise wrong_type("tools", allowed, "an array")
     length(1, 128)(allowed, "tools")
-    check_each(allowed, "tools", lambda tool: _check_named(tool, tools, what="allows"))
+    offered = _offered(tools)
+    check_each(allowed, "tools", lambda tool: _check_named(tool, offered, what="allows"))
 
 
-def _check_named(choice: Any, tools: Sequence[Tool], *, what: str) -> None:
+def _check_named(choice: Any, offered: Collection[tuple[str, str]], *, what: str) -> None:
     check_typed(choice, ONE_TOOL)
-    if not any(_is_meant(choice, tool) for tool in _all(tools)):
+    if _meaning(choice) not in offered:
         name = choice.get("name") or choice.get("server_label")
         named = "" if name is None else f" {show(name)}"
         raise Wrong("", f"{what} the {choice['type']} tool{named}, which is not among 'tools'")
 
 
-def _is_meant(choice: Mapping[str, Any], tool: Tool) -> bool:
-    kind: str = choice["type"]
-    if kind == "computer_use":
-        return str(tool["type"]).startswith("computer")
-    key = "server_label" if kind == "mcp" else "name"
-    return bool(tool["type"] == kind and tool.get(key) == choice.get(key))
+def _offered(tools: Sequence[Tool]) -> set[tuple[str, str]]:
+    """What a choice may mean."""
+    found = {_meaning(tool) for tool in _all(tools)}
+    if any(kind.startswith("computer") for kind, _ in found):
+        found.add(_meaning({"type": "computer_use"}))
+    return found
+
+
+def _meaning(tool: Tool) -> tuple[str, str]:
+    """Equal for a tool and a choice of it. Most types have no names, but may be given one."""
+    name = tool.get("server_label" if tool["type"] == "mcp" else "name")
+    return tool["type"], repr(name)
 
 
 def _all(tools: Sequence[Tool]) -> Iterator[Tool]:
