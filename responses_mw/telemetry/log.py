@@ -4,15 +4,17 @@ Which fields an event has is decided here. It never holds a key, and what was sa
 `Settings(log_content=True)` put it into the record.
 """
 
+import contextlib
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 
 from responses_mw.records import Content, TurnRecord
+from responses_mw.telemetry.batch import Batch
 
 logger = logging.getLogger("responses_mw.turns")
 
@@ -20,6 +22,7 @@ Format = Literal["text", "json"]
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message"}
 """What every LogRecord has: anything else came as `extra`."""
+_BEGINNING = len(vars(logging.makeLogRecord({})))
 _NANO = 1_000_000_000
 
 
@@ -32,7 +35,20 @@ class TurnLog:
 
     def on_end(self, record: TurnRecord) -> None:
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s %s", record.id, record.status, extra=fields(record))
+            logger.handle(_event(record))
+
+    async def flush(self) -> None:
+        for handler in (*logger.handlers, *logging.getLogger().handlers):
+            handler.flush()
+
+
+def _event(record: TurnRecord) -> logging.LogRecord:
+    """What `logger.info(..., extra=fields(record))` makes, in half the time: it need not look for
+    its caller nor compare names, which are ours."""
+    said = (record.id, record.status)
+    event = logger.makeRecord(logger.name, logging.INFO, __file__, 0, "%s %s", said, None)
+    vars(event).update(fields(record))
+    return event
 
 
 def fields(record: TurnRecord) -> dict[str, Any]:
@@ -75,17 +91,29 @@ def fields(record: TurnRecord) -> dict[str, Any]:
 class JSONLines(logging.Formatter):
     """One JSON object per line: time, level, logger, message, and the fields given as `extra`."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = (0, "")
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": self._time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        line |= _extra(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    def _time(self, created: float) -> str:
+        second, fraction = divmod(created, 1)
+        known, text = self._second
+        if known != second:
+            text = datetime.fromtimestamp(second, UTC).isoformat()[:-6]
+            self._second = int(second), text
+        return f"{text}.{int(fraction * 1000):03}+00:00"
 
 
 class TextLines(logging.Formatter):
@@ -100,19 +128,53 @@ class TextLines(logging.Formatter):
             return text
         known = (
             f"{name}={_shown(value)}"
-            for name, value in vars(record).items()
-            if name not in _STANDARD and name not in ("response_id", "status") and _says(value)
+            for name, value in _extra(record).items()
+            if name not in ("response_id", "status") and _says(value)
         )
         return " ".join((text, *known))
+
+
+class Rows(logging.StreamHandler[TextIO]):
+    """Writes the lines of turns many at once, a quarter of a second late at most. Anything else is
+    written as it comes, and so is what was told before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows = Batch(self._write)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == logger.name:
+            self._rows.add(record)
+        else:
+            self._rows.drain()
+            super().emit(record)
+
+    def flush(self) -> None:
+        self._rows.drain()
+        super().flush()
+
+    def _write(self, records: Sequence[logging.LogRecord]) -> None:
+        lines = "".join(self.format(record) + self.terminator for record in records)
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            self.stream.write(lines)
+            self.stream.flush()
 
 
 def write_log(form: Format) -> None:
     """For a process that does nothing but serve: the log of everything in it, on stderr. Turns are
     told as they end; of the rest, warnings."""
-    handler = logging.StreamHandler()
+    # What nothing here writes need not be asked for each line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    handler = Rows()
     handler.setFormatter(JSONLines() if form == "json" else TextLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logger.setLevel(logging.INFO)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """Fields that came as `extra` stand behind those that every record begins with."""
+    behind = itertools.islice(vars(record).items(), _BEGINNING, None)
+    return {name: value for name, value in behind if name not in _STANDARD}
 
 
 def _attempts(record: TurnRecord) -> Mapping[str, Any]:

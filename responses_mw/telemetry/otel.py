@@ -4,7 +4,7 @@ By the semantic conventions for generative AI. The only file that imports opente
 the API alone: without an SDK that the host sets up, all of this does nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Token
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,9 +18,13 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 from responses_mw import outgoing
 from responses_mw.records import TurnRecord
 from responses_mw.routing.deployments import Deployment
+from responses_mw.telemetry.batch import Batch
 
 _NANO = 1_000_000_000
+_MOST_MARKS = 1000
+"""Names of models may come from clients, by a wildcard."""
 _OPERATION = "chat"
+_ANSWERED_BY = "gen_ai.response.model"
 _PROVIDERS = {
     "bedrock": "aws.bedrock",
     "bedrock_invoke": "aws.bedrock",
@@ -56,6 +60,8 @@ class OpenTelemetry:
             "gen_ai.client.operation.time_to_first_chunk", "s", "From request to the first delta."
         )
         self._traces: dict[str, _Trace] = {}
+        self._ended = Batch(self._measure_all)
+        self._marks: dict[tuple[str | None, ...], _Marks] = {}
 
     def on_start(self, record: TurnRecord) -> None:
         span = self._tracer.start_span(
@@ -66,26 +72,66 @@ class OpenTelemetry:
         record.attempting.append(traced.attempting)
 
     def on_first_delta(self, record: TurnRecord) -> None:
-        if record.first_delta_s is not None:
-            traced = self._traces[record.id]
+        span = self._traces[record.id].span
+        if span.is_recording() and record.first_delta_s is not None:
             seconds = record.first_delta_s - record.started_s
-            traced.span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
-            self._first.record(seconds, traced.measured_by)
+            span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
 
     def on_end(self, record: TurnRecord) -> None:
         traced = self._traces.pop(record.id)
         traced.end()
-        by = traced.measured_by
-        if record.error is not None:
-            by = {**by, "error.type": record.error}
+        self._ended.add((record, traced.provider, traced.context))
+
+    async def flush(self) -> None:
+        self._ended.drain()
+
+    def _measure_all(self, ended: Sequence[tuple[TurnRecord, str, Context]]) -> None:
+        for each in ended:
+            self._measure(*each)
+
+    def _measure(self, record: TurnRecord, provider: str, within: Context) -> None:
+        marks = self._marked(provider, record.model, record.upstream_model, record.error)
+        if record.first_delta_s is not None:
+            self._first.record(record.first_delta_s - record.started_s, marks.answer, within)
         if record.ended_s is not None:
-            self._duration.record(record.ended_s - record.started_s, by)
+            self._duration.record(record.ended_s - record.started_s, marks.end, within)
         if record.usage is not None:
-            for kind, count in (
-                ("input", record.usage.input_tokens),
-                ("output", record.usage.output_tokens),
-            ):
-                self._tokens.record(count, {**by, "gen_ai.token.type": kind})
+            self._tokens.record(record.usage.input_tokens, marks.input, within)
+            self._tokens.record(record.usage.output_tokens, marks.output, within)
+
+    def _marked(self, *by: str | None) -> "_Marks":
+        found = self._marks.get(by)
+        if found is None:
+            if len(self._marks) >= _MOST_MARKS:
+                self._marks.clear()
+            found = self._marks[by] = _Marks.of(*by)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What a measurement is marked with. Few values each: a metric is kept for every combination
+    of them."""
+
+    answer: Mapping[str, str]
+    end: Mapping[str, str]
+    input: Mapping[str, str]
+    output: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, provider: str | None, model: str | None, answered_by: str | None, error: str | None
+    ) -> "_Marks":
+        named = {
+            "gen_ai.operation.name": _OPERATION,
+            "gen_ai.provider.name": provider,
+            "gen_ai.request.model": model,
+            _ANSWERED_BY: answered_by,
+        }
+        answer = {name: value for name, value in named.items() if value is not None}
+        end = answer if error is None else {**answer, "error.type": error}
+        input, output = ({**end, "gen_ai.token.type": kind} for kind in ("input", "output"))
+        return cls(answer, end, input, output)
 
 
 @dataclass(slots=True)
@@ -93,7 +139,8 @@ class _Opened:
     """A span that is current until it ends."""
 
     span: Span
-    context: "Token[Context]"
+    context: Context
+    before: "Token[Context]"
     headers: "Token[Mapping[str, str]]"
 
     @classmethod
@@ -103,12 +150,12 @@ class _Opened:
         current = trace.set_span_in_context(span)
         if asks:
             propagate.inject(headers, current)
-        return cls(span, context.attach(current), outgoing.HEADERS.set(headers))
+        return cls(span, current, context.attach(current), outgoing.HEADERS.set(headers))
 
     def close(self, error: str | None) -> None:
         """To be called in the order opposite to opening."""
         outgoing.HEADERS.reset(self.headers)
-        context.detach(self.context)
+        context.detach(self.before)
         if error is not None:
             self.span.set_attribute("error.type", error)
             self.span.set_status(StatusCode.ERROR, error)
@@ -120,35 +167,32 @@ class _Trace:
 
     def __init__(self, tracer: trace.Tracer, record: TurnRecord, span: Span) -> None:
         self.span = span
+        self.provider = "unknown"
         self._tracer = tracer
         self._record = record
-        self._turn = _Opened.of(span, asks=False)
+        self._recorded = span.is_recording()
+        # A trace that nobody records has no attempts of its own: upstreams hear of the turn.
+        self._turn = _Opened.of(span, asks=not self._recorded)
         self._attempt: _Opened | None = None
         self._attempts = 0
-        self._provider = "unknown"
 
     @property
-    def measured_by(self) -> Mapping[str, Any]:
-        """Few values each: a metric is kept for every combination of them."""
-        record = self._record
-        return {
-            "gen_ai.operation.name": _OPERATION,
-            "gen_ai.provider.name": self._provider,
-            "gen_ai.request.model": record.model,
-            **({} if record.upstream_model is None else {_ANSWERED_BY: record.upstream_model}),
-        }
+    def context(self) -> Context:
+        return self._turn.context
 
     def attempting(self, deployment: Deployment) -> None:
+        self.provider = _provider_of(deployment)
+        if not self._recorded:
+            return
         self._close_attempt()
         self._attempts = len(self._record.attempts)
-        self._provider = _provider_of(deployment)
         model = deployment.model or self._record.model
         span = self._tracer.start_span(
             f"{_OPERATION} {model}",
             kind=SpanKind.CLIENT,
             attributes={
                 "gen_ai.operation.name": _OPERATION,
-                "gen_ai.provider.name": self._provider,
+                "gen_ai.provider.name": self.provider,
                 "gen_ai.request.model": model,
                 "responses_mw.deployment": str(deployment.id),
             },
@@ -157,9 +201,9 @@ class _Trace:
 
     def end(self) -> None:
         self._close_attempt()
-        if self.span.is_recording():
+        if self._recorded:
             self.span.set_attributes(
-                {"gen_ai.provider.name": self._provider, **_answered(self._record)}
+                {"gen_ai.provider.name": self.provider, **_answered(self._record)}
             )
         self._turn.close(self._record.error)
 
@@ -171,9 +215,6 @@ class _Trace:
         # One that began to answer and broke was noted as an answer.
         self._attempt.close(failed or self._record.error)
         self._attempt = None
-
-
-_ANSWERED_BY = "gen_ai.response.model"
 
 
 def _parent(record: TurnRecord) -> Context:

@@ -5,7 +5,7 @@ that imports prometheus_client.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from responses_mw.deltas import UsageReported
 from responses_mw.records import TurnRecord
+from responses_mw.telemetry.batch import Batch
 from responses_mw.telemetry.present import Present
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,6 +33,8 @@ class Prometheus:
     def __init__(self, now: Callable[[], Present] = Present) -> None:
         self.registry = CollectorRegistry()
         self._series: dict[tuple[str, str], _Series] = {}
+        self._ended = Batch(self._count_all)
+        self._called = Batch(self._count_calls)
         registry, at = self.registry, ("model", "deployment")
         self._requests = Counter(
             "responses_mw_requests",
@@ -91,6 +94,33 @@ class Prometheus:
     def on_first_delta(self, record: TurnRecord) -> None: ...
 
     def on_end(self, record: TurnRecord) -> None:
+        self._ended.add(record)
+
+    async def flush(self) -> None:
+        self._drain()
+
+    def observe_store(self, operation: str, seconds: float) -> None:
+        self._called.add((operation, seconds))
+
+    def exposed(self) -> bytes:
+        """In the text format. With PROMETHEUS_MULTIPROC_DIR, counters and histograms are those of
+        all workers, and what is at this moment is left out, for it is only this one's."""
+        self._drain()
+        if not os.environ.get(_MULTIPROCESS):
+            return generate_latest(self.registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # it has no types
+        return generate_latest(everybody)
+
+    def _drain(self) -> None:
+        self._ended.drain()
+        self._called.drain()
+
+    def _count_all(self, records: Sequence[TurnRecord]) -> None:
+        for record in records:
+            self._count(record)
+
+    def _count(self, record: TurnRecord) -> None:
         series = self._of(record.model, record.deployment or "")
         self._requests.labels(record.model, record.deployment or "", record.status).inc()
         if record.ended_s is not None:
@@ -107,17 +137,9 @@ class Prometheus:
             if attempt.error is not None:
                 self._attempts.labels(attempt.deployment, attempt.error).inc()
 
-    def observe_store(self, operation: str, seconds: float) -> None:
-        self._store.labels(operation).observe(seconds)
-
-    def exposed(self) -> bytes:
-        """In the text format. With PROMETHEUS_MULTIPROC_DIR, counters and histograms are those of
-        all workers, and what is at this moment is left out, for it is only this one's."""
-        if not os.environ.get(_MULTIPROCESS):
-            return generate_latest(self.registry)
-        everybody = CollectorRegistry()
-        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # it has no types
-        return generate_latest(everybody)
+    def _count_calls(self, calls: Sequence[tuple[str, float]]) -> None:
+        for operation, seconds in calls:
+            self._store.labels(operation).observe(seconds)
 
     def _of(self, model: str, deployment: str) -> "_Series":
         found = self._series.get((model, deployment))

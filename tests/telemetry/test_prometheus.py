@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from responses_mw.records import TurnRecord
 from responses_mw.schema import CreateRequest
 from responses_mw.service import Service
 from responses_mw.settings import Settings
+from responses_mw.telemetry.batch import DELAY_S
 from responses_mw.testing import EchoProvider, ScriptedProvider
 from responses_mw.testing.asgi import InProcessTransport
 from responses_mw.turn import Turn
@@ -175,6 +177,7 @@ def test_workers_add_up_where_they_are_given_a_folder(tmp_path: Path) -> None:
         for _ in range(20):  # each on a connection of its own: either worker may take it
             body = {"model": "echo", "input": "hi"}
             assert httpx.post(f"{server.url}/responses", json=body).status_code == 200
+        time.sleep(2 * DELAY_S)
         found = parsed(httpx.get(f"{server.url}/metrics").text)
     assert total(found, "responses_mw_requests_total") == 20
 
@@ -187,6 +190,7 @@ sys.modules["opentelemetry"] = None
 from responses_mw.app import ResponsesApp
 from responses_mw.errors import ConfigurationError
 from responses_mw.settings import Settings
+from responses_mw.telemetry.batch import DELAY_S
 from responses_mw.testing import EchoProvider
 ResponsesApp(store="memory://", models={"m": EchoProvider()})
 try:
