@@ -3,7 +3,6 @@
 The entrance to `routing`, where all decisions are: only the loop over whom it names stands here.
 """
 
-import contextlib
 import random
 from collections.abc import AsyncGenerator
 from typing import Protocol
@@ -94,11 +93,13 @@ class Router:
             asked = await course.next()
             deployment = asked.deployment
             record.attempt(deployment)
+            batches = answer(asked, course.began, self._known.clock.now)
             try:
-                batches = answer(asked, course.began, self._known.clock.now)
-                async with contextlib.aclosing(batches):
+                try:  # `contextlib.aclosing` takes a tenth of what all of routing does
                     async for deltas in batches:
                         yield deployment, deltas
+                finally:
+                    await batches.aclose()
                 await course.ended(asked)
                 return
             except (UpstreamError, UnsupportedByProvider) as error:

@@ -6,7 +6,8 @@ together; if it came from a provider, it may carry the same content in that prov
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 from responses_mw.deltas import NativeTurn
@@ -74,6 +75,15 @@ class Turn:
     continuation: Any = None
     """Opaque, and set only for the deployment that issued it."""
 
+    def under(self, model: str) -> "Turn":
+        """The same under another name of the model. Each turn is asked under one, and
+        `dataclasses.replace` takes four times as long."""
+        made = object.__new__(Turn)
+        for put, value in zip(_PUT, _VALUES(self), strict=True):
+            put(made, value)
+        _PUT[0](made, model)
+        return made
+
     def replay(self, scope: str) -> Iterator[Item | Span]:
         """The conversation in order: a whole Span where its native form is of `scope`, else single
         items."""
@@ -125,6 +135,12 @@ class Turn:
         if isinstance(self.tool_choice, str) or self.tool_choice.get("type") != "function":
             return None
         return str(self.tool_choice["name"])
+
+
+_NAMES = [each.name for each in fields(Turn)]
+_VALUES = attrgetter(*_NAMES)
+_PUT = [getattr(Turn, name).__set__ for name in _NAMES]
+"""The slots of a turn, `model` first."""
 
 
 def _identity(tool: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -3,13 +3,13 @@
 Nothing about other deployments stands here.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from responses_mw.deltas import Delta, Stopped, UpstreamInfo, UsageReported
 from responses_mw.errors import UpstreamRefused, UpstreamTimeout
 from responses_mw.routing.deployments import Deployment, Provider
+from responses_mw.routing.patience import OutOfPatience, Patience
 from responses_mw.routing.standing import Standing
 from responses_mw.turn import Turn
 
@@ -37,6 +37,8 @@ class Asked:
 
 Began = Callable[[Asked], Awaitable[None]]
 
+_UNLIMITED = (None, None, None)
+
 
 async def answer(
     asked: Asked, began: Began, clock: Callable[[], float]
@@ -45,9 +47,11 @@ async def answer(
     raises."""
     held: list[Delta] = []
     source = _batches(asked.deployment.provider, asked.turn)
+    limits = (asked.ends, asked.first_delta_s, asked.idle_s)
+    patience = None if limits == _UNLIMITED else Patience()
     try:
         while True:
-            deltas = await _next(source, asked, clock)
+            deltas = await _next(source, asked, patience, clock)
             if deltas is None:
                 break
             if asked.counted:
@@ -61,6 +65,8 @@ async def answer(
                 deltas, held = held, []
             yield deltas
     finally:
+        if patience is not None:
+            patience.close()
         aclose = getattr(source, "aclose", None)
         if aclose is not None:
             await aclose()
@@ -88,24 +94,33 @@ async def _singly(deltas: AsyncIterator[Delta]) -> AsyncGenerator[list[Delta], N
 
 
 async def _next(
-    source: AsyncIterator[list[Delta]], asked: Asked, clock: Callable[[], float]
+    source: AsyncIterator[list[Delta]],
+    asked: Asked,
+    patience: Patience | None,
+    clock: Callable[[], float],
 ) -> list[Delta] | None:
     """None at the end."""
-    silence = asked.idle_s if asked.begun else asked.first_delta_s
-    if silence is None and asked.ends is None:
+    if patience is None:
         return await anext(source, None)
-    now = clock()
-    waits = [] if silence is None else [silence if asked.begun else asked.started + silence - now]
-    if asked.ends is not None:
-        waits.append(asked.ends - now)
-    timeout = asyncio.timeout(max(0.0, min(waits)))
+    seconds = _seconds_left(asked, clock())
+    if seconds is None:
+        return await anext(source, None)
     try:
-        async with timeout:
-            return await anext(source, None)
-    except TimeoutError as error:
-        if not timeout.expired():
-            raise
+        return await patience.wait(anext(source, None), seconds)
+    except OutOfPatience as error:
         raise _timed_out(asked, clock() - asked.started) from error
+
+
+def _seconds_left(asked: Asked, now: float) -> float | None:
+    """How long the next batch may take; None: as long as it wants."""
+    seconds = None if asked.ends is None else asked.ends - now
+    silence = asked.idle_s
+    if not asked.begun:
+        first = asked.first_delta_s
+        silence = None if first is None else asked.started + first - now
+    if seconds is None or (silence is not None and silence < seconds):
+        return silence
+    return seconds
 
 
 def _timed_out(asked: Asked, seconds: float) -> UpstreamTimeout:

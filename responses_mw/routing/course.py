@@ -26,6 +26,7 @@ from responses_mw.routing.fallbacks import (
 )
 from responses_mw.routing.known import Known
 from responses_mw.routing.limits import is_spent, minute_of, spent
+from responses_mw.routing.shared_state import SharedState
 from responses_mw.routing.standing import Standing
 from responses_mw.routing.strategies import STRATEGIES, Moment, by_tier
 from responses_mw.turn import Turn
@@ -93,7 +94,8 @@ class Course:
         now = known.clock.now()
         self._keys = known.affinities.keys(self._turn, self._record)
         recalled = known.affinities.recall(self._keys, now) if self._keys else None
-        recalled = await self._told_by_others(self._keys) or recalled
+        if known.shared is not None:
+            recalled = await self._told_by_others(known.shared, self._keys) or recalled
         if len(standings) == 1:
             return list(standings)
         self._preferred = known.affinities.preferred(
@@ -104,11 +106,9 @@ class Course:
             return ordered
         return sorted(ordered, key=lambda standing: standing not in self._preferred)
 
-    async def _told_by_others(self, keys: Sequence[str] = ()) -> str | None:
+    async def _told_by_others(self, shared: SharedState, keys: Sequence[str] = ()) -> str | None:
         """Who answered the first of `keys` that another worker knows."""
-        shared, clock = self._known.shared, self._known.clock
-        if shared is None:
-            return None
+        clock = self._known.clock
         minute = minute_of(clock.wall())
         return await shared.read(self._found.standings, keys, minute=minute, now=clock.now())
 
@@ -237,7 +237,8 @@ class Course:
             if self._is_new(model):
                 self._found = self._known.directory.get(model)
                 self._visited.add(self._found.model)
-                await self._told_by_others()
+                if self._known.shared is not None:
+                    await self._told_by_others(self._known.shared)
                 self._queue, self._forced = self._ordered(), False
                 return True
         self._models.clear()

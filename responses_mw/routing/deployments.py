@@ -81,7 +81,7 @@ class Deployment:
 
     def as_asked(self, turn: Turn) -> Turn:
         """The turn under this deployment's own name for the model."""
-        return turn if self.model is None else dataclasses.replace(turn, model=self.model)
+        return turn if self.model is None else turn.under(self.model)
 
 
 Models = Mapping[str, Provider | Deployment | Sequence[Deployment]]
