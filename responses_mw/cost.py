@@ -5,14 +5,17 @@ A price that nobody told is unknown, and then so is the cost: never zero. The li
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
+from responses_mw import fees
 from responses_mw.deltas import UsageReported
 from responses_mw.errors import ConfigurationError
+from responses_mw.fees import NO_USES, Uses
+from responses_mw.hour_caches import hours_of
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -37,23 +40,29 @@ _NAMES: Mapping[str, str] = {
     "output": "output_cost_per_token",
     "cache_read": "cache_read_input_token_cost",
     "cache_write": "cache_creation_input_token_cost",
+    "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
     "reasoning": "output_cost_per_reasoning_token",
     "request": "input_cost_per_request",
 }
 """What LiteLLM calls them."""
+_BESIDE = ("cache_read", "cache_write", "cache_write_1h", "reasoning")
+"""What an operator may price alone, beside the list's other prices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
     """Dollars per token; None is unknown. Tokens read from or written to a cache and reasoning cost
-    what other input and output does, unless they have a price. `request` is for each response."""
+    what other input and output does, unless they have a price; those written for an hour what
+    others do that are written. `request` is for each response, `fees` for each use of a tool."""
 
     input: Decimal | None = None
     output: Decimal | None = None
     cache_read: Decimal | None = None
     cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
     reasoning: Decimal | None = None
     request: Decimal = Decimal(0)
+    fees: Mapping[str, Decimal] = field(default_factory=dict)
 
     @classmethod
     def told(cls, named: Mapping[str, float]) -> "Prices":
@@ -65,26 +74,41 @@ class Prices:
                 raise ConfigurationError(f"{name} is {price!r}; a price is a number from 0 on")
         said = {ours: named.get(theirs) for ours, theirs in _NAMES.items()}
         known = {name: Decimal(str(price)) for name, price in said.items() if price is not None}
-        return cls(**known)
+        return cls(**known, fees=fees.told(named))
 
-    def cost_nano(self, usage: UsageReported) -> int | None:
-        """None if tokens were used that have no price."""
-        cached, written = usage.cached_tokens, usage.cache_write_tokens
+    def cost_nano(self, usage: UsageReported, uses: Uses = NO_USES) -> int | None:
+        """None if tokens or tools were used that have no price."""
+        terms = self._terms(usage, uses)
+        if any(price is None for _, price in terms):
+            return None
+        return self._nano(terms)
+
+    def known_nano(self, usage: UsageReported, uses: Uses = NO_USES) -> int:
+        """What of it has a price."""
+        return self._nano(self._terms(usage, uses))
+
+    def _nano(self, terms: "Sequence[_Term]") -> int:
+        known = (price * count for count, price in terms if price is not None)
+        return int((sum(known, self.request) * NANO).to_integral_value())
+
+    def _terms(self, usage: UsageReported, uses: Uses) -> "list[_Term]":
+        cached, written, hours = usage.cached_tokens, usage.cache_write_tokens, hours_of(usage)
         thought = min(usage.reasoning_tokens, usage.output_tokens)
-        total = self.request
-        for count, price in (
+        write = self.input if self.cache_write is None else self.cache_write
+        terms = [
             (max(usage.input_tokens - cached - written, 0), self.input),
             (cached, self.input if self.cache_read is None else self.cache_read),
-            (written, self.input if self.cache_write is None else self.cache_write),
+            (written - hours, write),
+            (hours, write if self.cache_write_1h is None else self.cache_write_1h),
             (usage.output_tokens - thought, self.output),
             (thought, self.output if self.reasoning is None else self.reasoning),
-        ):
-            if not count:
-                continue
-            if price is None:
-                return None
-            total += price * count
-        return int((total * NANO).to_integral_value())
+            *((count, self.fees.get(use)) for use, count in uses.items()),
+        ]
+        return [term for term in terms if term[0]]
+
+
+_Term = tuple[int, Decimal | None]
+"""How many, and the price of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +165,9 @@ class PriceList:
         listed = self.prices(place, models, input_tokens=input_tokens, tier=tier, at=at)
         if own is None or listed is None:
             return listed
-        said = {name: getattr(own, name) for name in ("cache_read", "cache_write", "reasoning")}
-        return replace(listed, **{name: price for name, price in said.items() if price is not None})
+        said = {name: getattr(own, name) for name in _BESIDE}
+        known = {name: price for name, price in said.items() if price is not None}
+        return replace(listed, **known, fees={**listed.fees, **own.fees})
 
     def prices(
         self,
@@ -207,20 +232,27 @@ class _Rates:
 def _prices(listed: Mapping[str, Any], start: int) -> Prices:
     """For inputs of more than `start` tokens; what crosses a step pays its price for all."""
 
-    def per_token(key: str) -> Decimal | None:
+    def price(key: str, of: int) -> Decimal | None:
         value = listed.get(key)
         if value is None or isinstance(value, Decimal):
-            return None if value is None else value / _MILLION
+            return None if value is None else value / of
         reached = [tier.price for tier in value.tiers if tier.start <= start]
-        return Decimal(reached[-1] if reached else value.base) / _MILLION
+        return Decimal(reached[-1] if reached else value.base) / of
+
+    def per_token(key: str) -> Decimal | None:
+        return price(key, _MILLION)
 
     return Prices(
         input=per_token("input_mtok"),
         output=per_token("output_mtok"),
         cache_read=per_token("cache_read_mtok"),
         cache_write=per_token("cache_write_mtok"),
+        cache_write_1h=per_token("cache_write_1h_mtok"),
         reasoning=per_token("output_reasoning_mtok"),
-        request=listed.get("requests_kcount", Decimal(0)) / 1000,
+        request=price("requests_kcount", 1000) or Decimal(0),
+        fees=fees.listed(
+            price("web_searches_kcount", 1000), price("storage_searches_kcount", 1000)
+        ),
     )
 
 

@@ -11,6 +11,7 @@ import time
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.cost import NANO
 from responses_mw.errors import ResponsesError
+from responses_mw.fees import NO_USES, uses_of
 from responses_mw.records import Content, Observers, Redact, TurnRecord
 from responses_mw.routing.deployments import Deployment
 from responses_mw.store_errors import unavailable
@@ -63,7 +64,9 @@ class Noting:
         if cut is not None and assembler.chars:
             record.usage = of_cut_answer(cut, assembler.usage, assembler.chars)
             record.estimated = True
-        await self._ledger.price(record, self._deployment, assembler.info)
+        tools = assembler.envelope.get("tools")
+        uses = uses_of(assembler.output, tools) if tools else NO_USES
+        await self._ledger.price(record, self._deployment, assembler.info, uses)
         if self._ledger.shown and assembler.usage is not None and record.cost_nano is not None:
             assembler.usage = dataclasses.replace(assembler.usage, cost=record.cost_nano / NANO)
 

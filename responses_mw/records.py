@@ -90,6 +90,8 @@ class TurnRecord:
     estimated: bool = False
     """The answer was cut short before its upstream said what was used."""
     cost_nano: int | None = None
+    charged_nano: int | None = None
+    """What is known of a cost that is unknown as a whole: a key is charged that."""
     content: Content | None = None
     """Only where `Settings(log_content=True)`; redacted from `on_end` on, and before that None."""
     attempting: list[Callable[[Any], None]] = field(default_factory=list, repr=False)

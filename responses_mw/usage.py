@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from responses_mw.cost import NANO, Priced, PriceList
 from responses_mw.counting import estimate, estimate_text
 from responses_mw.deltas import UpstreamInfo, UsageReported
+from responses_mw.fees import NO_USES, Uses
 from responses_mw.records import TurnRecord
 from responses_mw.turn import Turn
 from stores.accounts import Usage
@@ -29,9 +30,14 @@ class Ledger:
         self._waiting: list[Usage] = []
 
     async def price(
-        self, record: TurnRecord, deployment: Priced | None, info: UpstreamInfo
+        self,
+        record: TurnRecord,
+        deployment: Priced | None,
+        info: UpstreamInfo,
+        uses: Uses = NO_USES,
     ) -> None:
-        """Fills in the cost of `record.usage`; None where a price is unknown."""
+        """Fills in the cost of `record.usage` and of what tools were used; None where a price is
+        unknown. What is known of it is charged all the same: no tool makes the rest free."""
         if record.usage is None or deployment is None:
             return
         await self._prices.load_for(deployment)
@@ -41,7 +47,10 @@ class Ledger:
             input_tokens=record.usage.input_tokens,
             tier=info.service_tier,
         )
-        record.cost_nano = None if prices is None else prices.cost_nano(record.usage)
+        if prices is not None:
+            record.cost_nano = prices.cost_nano(record.usage, uses)
+            if record.cost_nano is None:
+                record.charged_nano = prices.known_nano(record.usage, uses)
 
     async def add(self, usage: Usage) -> None:
         """Of a response that is not stored. Raises StoreError where a key cannot be charged."""
@@ -83,6 +92,7 @@ def row(record: TurnRecord, status: str) -> Usage:
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         cost_nano=record.cost_nano,
+        charged_nano=record.charged_nano,
         estimated=record.estimated,
     )
 

@@ -154,7 +154,7 @@ def usage_values(usage: Usage, end_user: str | None) -> tuple[Any, ...]:
 def charge_values(usage: Usage) -> tuple[str | None, int, int, int]:
     """In the order of CHARGE."""
     tokens = usage.input_tokens + usage.output_tokens
-    return usage.api_key, usage.cost_nano or 0, tokens, minute_of(usage.ended_at)
+    return usage.api_key, usage.charge_nano, tokens, minute_of(usage.ended_at)
 
 
 def minute_of(moment: datetime) -> int:

@@ -51,7 +51,13 @@ class Usage:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_nano: int | None = None
+    charged_nano: int | None = None
+    """What its key is charged; None: the cost, or nothing where that is unknown."""
     estimated: bool = False
+
+    @property
+    def charge_nano(self) -> int:
+        return (self.cost_nano or 0) if self.charged_nano is None else self.charged_nano
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

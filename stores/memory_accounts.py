@@ -75,7 +75,7 @@ class MemoryAccounts(SessionStore):
         self._used[usage.response] = usage if before is None else _added(before, usage)
         charged = self._keys.get(usage.api_key or "")
         if charged is not None:
-            spent = charged.key.spent_nano + (usage.cost_nano or 0)
+            spent = charged.key.spent_nano + usage.charge_nano
             charged.key = replace(charged.key, spent_nano=spent)
             charged.enter(minute_of(usage.ended_at))
             charged.tokens += usage.input_tokens + usage.output_tokens

@@ -5,11 +5,12 @@ this fails and says so.
 """
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,13 +23,16 @@ from cases import Recording, needs_recordings, recorded
 from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.base import PARSERS, Adapter
 from responses_mw.adapters.bedrock import BedrockConverse
+from responses_mw.adapters.bedrock_invoke import BedrockInvoke
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import DIALECTS, GENERIC
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.openai_responses import OpenAIResponses
 from responses_mw.cost import Place, PriceList, Prices
-from responses_mw.deltas import Delta, UpstreamInfo, UsageReported
+from responses_mw.deltas import Canonical, Delta, OutputItem, UpstreamInfo, UsageReported
 from responses_mw.errors import ConfigurationError, UpstreamError
+from responses_mw.fees import uses_of
+from responses_mw.hour_caches import added, hours_of, with_hours
 from responses_mw.router import Deployment, Router
 from responses_mw.testing import EchoProvider
 from responses_mw.transport import HTTPProvider
@@ -38,59 +42,114 @@ AT = datetime(2026, 11, 1, tzinfo=UTC)
 LIST = PriceList()
 
 
-def dollars(*terms: tuple[int, str], request: str = "0") -> int:
-    """Nano-dollars of tokens at prices per million, and of one request."""
-    total = sum(count * Decimal(price) for count, price in terms) / 1_000_000 + Decimal(request)
-    return int(total * 10**9)
-
-
-# Input that was neither read from nor written to a cache, cached, written, output; then what the
-# vendor's price page says of each.
+# In nano-dollars. Behind each stands how it was computed, in millionths of a dollar: tokens times
+# what the vendor's price page says of a million of them. Input that was neither read from nor
+# written to a cache comes first, then what was read, written, and the output.
 HAND = {
+    # 16 x 2 + 13637 x 0.2 + 7049 x 2.5 + 344 x 10 = 32 + 2727.4 + 17622.5 + 3440
     "anthropic/pydantic-ai-code-execution-files-vcr-anthropic-code-execution-files-cache-prefix"
-    "-stable-mess-1": dollars((16, "2"), (13637, "0.2"), (7049, "2.5"), (344, "10")),
-    "azure/chatlas-provider-azure-azure-simple-request-0": dollars((26, "0.05"), (135, "0.4")),
-    "bedrock/pydantic-ai-bedrock-bedrock-cache-messages-with-image-as-last-content-1": dollars(
-        (3, "3.3"), (2074, "0.33"), (297, "4.125"), (61, "16.5")
-    ),
-    "bedrock_mantle/pydantic-ai-bedrock-mantle-reused-tool-call-ids-gpt-5-5-3": dollars(
-        (93, "5.5"), (17, "33")
-    ),
-    "cerebras/pydantic-ai-cerebras-cerebras-zai-reasoning-replayed-as-think-tags-0": dollars(
-        (17, "2.25"), (415, "2.75")
-    ),
-    "deepseek/chatlas-provider-deepseek-deepseek-tool-variations-1": dollars(
-        (97, "0.15"), (256, "0.003"), (23, "0.6")
-    ),
+    "-stable-mess-1": 23_821_900,
+    # 26 x 0.05 + 135 x 0.4 = 1.3 + 54
+    "azure/chatlas-provider-azure-azure-simple-request-0": 55_300,
+    # 60 x 0.2 + 159 x 0.05 + 45 x 0.5 = 12 + 7.95 + 22.5
+    "azure_ai/ruby-llm-chat-function-calling-azure-grok-4-1-fast-non-reasoning-can-handle-multiple"
+    "-tool-0": 42_450,
+    # 3 x 3.3 + 2074 x 0.33 + 297 x 4.125 + 61 x 16.5 = 9.9 + 684.42 + 1225.125 + 1006.5
+    "bedrock/pydantic-ai-bedrock-bedrock-cache-messages-with-image-as-last-content-1": 2_925_945,
+    # 3 x 1.1 + 9511 x 0.11 + 1956 x 1.375 + 44 x 5.5 = 3.3 + 1046.21 + 2689.5 + 242
+    "bedrock_invoke_anthropic/pydantic-ai-anthropic-anthropic-cache-bedrock-real-api-1": 3_981_010,
+    # 93 x 5.5 + 17 x 33 = 511.5 + 561
+    "bedrock_mantle/pydantic-ai-bedrock-mantle-reused-tool-call-ids-gpt-5-5-3": 1_072_500,
+    # 17 x 2.25 + 415 x 2.75 = 38.25 + 1141.25
+    "cerebras/pydantic-ai-cerebras-cerebras-zai-reasoning-replayed-as-think-tags-0": 1_179_500,
+    # 97 x 0.15 + 256 x 0.003 + 23 x 0.6 = 14.55 + 0.768 + 13.8
+    "deepseek/chatlas-provider-deepseek-deepseek-tool-variations-1": 29_118,
+    # 52 x 0.15 + 128 x 0.003 + 40 x 0.6 = 7.8 + 0.384 + 24
+    "deepseek_responses/pydantic-ai-deepseek-responses-deepseek-responses-replay-own-reasoning"
+    "-history-0": 32_184,
+    # 13 x 0.3 + 9609 x 0.03 + 171 x 2.5 = 3.9 + 288.27 + 427.5
     "gemini/ruby-llm-cachedcontent-explicit-caching-round-trip-gemini-gemini-2-5-flash-creates"
-    "-uses-e-1": dollars((13, "0.3"), (9609, "0.03"), (171, "2.5")),
-    "groq/pydantic-ai-groq-tool-use-failed-error-2": dollars(
-        (80, "0.15"), (256, "0.075"), (96, "0.6")
-    ),
-    "huggingface/pydantic-ai-huggingface-image-as-binary-content-input-0": dollars(
-        (448, "0.25"), (38, "0.75")
-    ),
+    "-uses-e-1": 719_670,
+    # 35 x 1.25 + 12 x 10 = 43.75 + 120
+    "gemini_openai_compat/pydantic-ai-openai-compatible-api-with-tool-calls-without-id-0": 163_750,
+    # 80 x 0.15 + 256 x 0.075 + 96 x 0.6 = 12 + 19.2 + 57.6
+    "groq/pydantic-ai-groq-tool-use-failed-error-2": 88_800,
+    # 448 x 0.25 + 38 x 0.75 = 112 + 28.5
+    "huggingface/pydantic-ai-huggingface-image-as-binary-content-input-0": 140_500,
+    # 31 x 0.15 + 128 x 0.015 + 28 x 0.6 = 4.65 + 1.92 + 16.8
     "mistral/ruby-llm-chat-function-calling-mistral-mistral-small-lacan-use-tools-with-multi-turn"
-    "-stre-0": dollars((31, "0.15"), (128, "0.015"), (28, "0.6")),
-    "openai/pydantic-ai-openai-responses-openai-responses-thinking-with-code-execution-tool"
-    "-0": dollars((213, "1.25"), (1280, "0.125"), (125, "10")),
-    "openai_chat/dd-trace-py-v1-chat-completion-stream-prompt-caching-cache-read-0": dollars(
-        (140, "2.5"), (1280, "1.25"), (100, "10")
-    ),
-    "openrouter/pydantic-ai-cache-openrouter-cache-all-settings-real-api-1": dollars(
-        (1, "3"), (2569, "0.3"), (79, "3.75"), (100, "15")
-    ),
+    "-stre-0": 23_370,
+    # 110 x 2.5 + 6 x 15 = 275 + 90
+    "openai/chatlas-provider-openai-openai-document-0": 365_000,
+    # 140 x 2.5 + 1280 x 1.25 + 100 x 10 = 350 + 1600 + 1000
+    "openai_chat/dd-trace-py-v1-chat-completion-stream-prompt-caching-cache-read-0": 2_950_000,
+    # 1 x 3 + 2569 x 0.3 + 79 x 3.75 + 100 x 15 = 3 + 770.7 + 296.25 + 1500
+    "openrouter/pydantic-ai-cache-openrouter-cache-all-settings-real-api-1": 2_569_950,
+    # 8 x 4 + 4012 x 0.4 + 5 x 20 = 32 + 1604.8 + 100
+    "openrouter_responses/pydantic-ai-openai-prompt-cache-openrouter-responses-prompt-cache-e2e"
+    "-1": 1_736_800,
+    # 20 x 1 + 5 x 1 + 12000 for the request = 20 + 5 + 12000
     "perplexity/ruby-llm-chat-with-params-perplexity-sonar-supports-json-schema-response-format"
-    "-param-0": dollars((20, "1"), (5, "1"), request="0.012"),
-    "together/mirascope-together-provider-meta-llama-llama-3-3-70b-instruct-turbo-0": dollars(
-        (44, "0.88"), (23, "0.88")
-    ),
+    "-param-0": 12_025_000,
+    # 44 x 0.88 + 23 x 0.88 = 38.72 + 20.24
+    "together/mirascope-together-provider-meta-llama-llama-3-3-70b-instruct-turbo-0": 58_960,
+    # 11 x 0.3 + 9602 x 0.03 + 72 x 2.5 = 3.3 + 288.06 + 180
     "vertex_ai/ruby-llm-cachedcontent-explicit-caching-round-trip-vertexai-gemini-2-5-flash"
-    "-creates-uses-3": dollars((11, "0.3"), (9602, "0.03"), (72, "2.5")),
+    "-creates-uses-3": 471_360,
+    # 175 x 1.25 + 128 x 0.2 + 272 x 2.5 = 218.75 + 25.6 + 680
     "xai_responses/ruby-llm-chat-function-calling-xai-grok-4-1-fast-non-reasoning-can-handle"
-    "-multiple-tool-c-0": dollars((175, "1.25"), (128, "0.2"), (272, "2.5")),
-    "zai/pydantic-ai-zai-zai-vision-thinking-0": dollars((431, "0.3"), (4, "0.05"), (73, "0.9")),
+    "-multiple-tool-c-0": 924_350,
+    # 431 x 0.3 + 4 x 0.05 + 73 x 0.9 = 129.3 + 0.2 + 65.7
+    "zai/pydantic-ai-zai-zai-vision-thinking-0": 195_200,
+    # Tools that are paid by use. 11642 x 1 + 141 x 5 = 11642 + 705, a search for 10000
+    "anthropic/ruby-llm-chat-web-search-with-anthropic-claude-haiku-4-5-searches-cites-and-reports"
+    "-tool-0": 22_347_000,
+    # 310 x 2 + 290 x 8 = 620 + 2320, a search for 10000
+    "openai/openinference-responses-responses-websearch-input-0": 12_940_000,
+    # 1177 x 2.5 + 37 x 10 = 2942.5 + 370, a search of files for 2500
+    "openai/pydantic-ai-openai-responses-openai-responses-model-file-search-tool-stream-3": (
+        5_812_500
+    ),
 }
+TOLD: dict[str, tuple[dict[str, float], int]] = {
+    # 213 x 1.25 + 1280 x 0.125 + 125 x 10 = 266.25 + 160 + 1250, a container for 30000
+    "openai/pydantic-ai-openai-responses-openai-responses-thinking-with-code-execution-tool-0": (
+        {"code_interpreter_cost_per_session": 0.03},
+        31_676_250,
+    ),
+    # 3641 x 1.25 + 2048 x 0.2 + 444 x 2.5 = 4551.25 + 409.6 + 1110, two searches for 5000 each.
+    # xAI's own figure for it, in the answer, is the same.
+    "xai_responses/ruby-llm-chat-web-search-with-xai-grok-4-3-replays-search-turns-so-the"
+    "-conversation-can-c-0": ({"search_context_cost_per_query": 0.005}, 16_070_850),
+}
+UNPRICED = {
+    "crusoe": "nobody lists its prices",
+    "gpustack_vllm": "a server of one's own",
+    "heroku": "nobody lists its prices",
+    "local_llamacpp": "a server of one's own",
+    "local_llamacpppython": "a server of one's own",
+    "local_vllm": "a server of one's own",
+    "ollama": "a server of one's own",
+    "ollama_cloud": "it is paid by the month",
+    "snowflake": "it is paid in credits",
+    "vllm_chat": "a server of one's own",
+    "vllm_responses": "a server of one's own",
+}
+UNREAD = {
+    "anthropic_count": "nothing was generated",
+    "cohere": "recorded at an address that is not called",
+    "lmstudio_responses": "fixtures without usage",
+    "openai_misc": "nothing was generated",
+}
+
+
+@needs_recordings
+def test_every_provider_with_recordings_was_computed_or_has_no_price() -> None:
+    recordings = recorded()
+    computed = {id.partition("/")[0] for id in HAND}
+
+    assert computed | {*UNPRICED} | {*UNREAD} >= {found.provider for found in recordings}
+    assert not computed & {*UNPRICED}
 
 
 @needs_recordings
@@ -102,10 +161,22 @@ def test_a_recorded_answer_costs_what_was_computed_by_hand(id: str) -> None:
 
 
 @needs_recordings
+@pytest.mark.parametrize("id", TOLD)
+def test_a_tool_whose_fee_nobody_knows_makes_the_sum_unknown_until_its_price_is_told(
+    id: str,
+) -> None:
+    recording = next(found for found in recorded(id.partition("/")[0]) if found.id == id)
+    prices, nano = TOLD[id]
+
+    assert cost(recording) is None
+    assert cost(recording, prices) == nano
+
+
+@needs_recordings
 @pytest.mark.parametrize(("provider", "at_least"), [("openrouter", 12), ("xai_responses", 9)])
 def test_costs_are_those_that_the_vendor_stated_itself(provider: str, at_least: int) -> None:
-    """Both vendors write the price of an answer into it. One of each used a search, whose fee is
-    the vendor's own."""
+    """Both vendors write the price of an answer into it. One of each used a search, whose fee
+    nobody lists."""
     answers = [recording for recording in recorded(provider, status=200) if _usage(recording)]
     stated = [(recording, _stated(recording)) for recording in answers]
     pairs = [(cost(recording), theirs) for recording, theirs in stated if theirs is not None]
@@ -117,8 +188,10 @@ def test_costs_are_those_that_the_vendor_stated_itself(provider: str, at_least: 
 
 
 @needs_recordings
-@pytest.mark.parametrize("provider", ["gpustack_vllm", "vllm_responses", "vllm_chat", "ollama"])
-def test_servers_of_ones_own_have_no_price_whatever_their_models_are_called(provider: str) -> None:
+@pytest.mark.parametrize("provider", UNPRICED)
+def test_who_has_no_price_costs_an_unknown_sum_whatever_the_models_are_called(
+    provider: str,
+) -> None:
     answers = [recording for recording in recorded(provider, status=200) if _usage(recording)]
 
     assert answers
@@ -131,25 +204,36 @@ class Asked:
     model: str | None
 
 
-def cost(recording: Recording) -> int | None:
+def cost(recording: Recording, told: Mapping[str, float] = {}) -> int | None:
     """As the application does it: by where the model was asked, and what it said it was."""
     usage = _usage(recording)
     assert usage is not None
-    reported = [delta.model for delta in _deltas(recording) if isinstance(delta, UpstreamInfo)]
-    provider = HTTPProvider(
-        AnthropicMessages(), base_url=recording.url, name=_asked(recording).adapter.name
-    )
-    deployment = Deployment(provider, model=_asked(recording).model)
+    asked, deltas = _asked(recording), _deltas(recording)
+    reported = [delta.model for delta in deltas if isinstance(delta, UpstreamInfo)]
+    provider = HTTPProvider(AnthropicMessages(), base_url=recording.url, name=asked.adapter.name)
     if recording.provider == "bedrock_mantle":
         provider.name = "bedrock_mantle"
     known = [model for model in reported if model]
     prices = LIST.of(
-        deployment,
+        Deployment(provider, model=asked.model, prices=told),
         reported=known[-1] if known else None,
         input_tokens=usage.input_tokens,
         at=AT,
     )
-    return None if prices is None else prices.cost_nano(usage)
+    tools = (recording.request or {}).get("tools") or []
+    return None if prices is None else prices.cost_nano(usage, uses_of(_items(deltas), tools))
+
+
+def _items(deltas: Sequence[Delta]) -> list[Mapping[str, Any]]:
+    """What hosted tools did."""
+    found: list[Mapping[str, Any]] = []
+    for delta in deltas:
+        match delta:
+            case OutputItem(item):
+                found.append(item)
+            case Canonical({"type": "response.output_item.done", "item": item}):
+                found.append(item)
+    return found
 
 
 def _usage(recording: Recording) -> UsageReported | None:
@@ -184,6 +268,9 @@ def _asked(recording: Recording) -> Asked:
         case "bedrock":
             found = re.search(r"/model/([^/]+)/", recording.url)
             return Asked(BedrockConverse(), found and unquote(found[1]))
+        case "bedrock_invoke_anthropic":
+            found = re.search(r"/model/([^/]+)/", recording.url)
+            return Asked(BedrockInvoke(), found and unquote(found[1]))
         case "gemini" | "vertex_ai":
             return Asked(Gemini(), model)
     if "/responses" in recording.url:
@@ -312,3 +399,135 @@ def test_nothing_is_imported_before_a_price_is_asked_for() -> None:
     check = "import sys, responses_mw.app; assert 'genai_prices' not in sys.modules"
 
     subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(__file__).parents[1])
+
+
+# --- caches that are kept for an hour
+
+ANTHROPIC_USAGE = {
+    "input_tokens": 100,
+    "cache_creation_input_tokens": 1500,
+    "cache_creation": {"ephemeral_5m_input_tokens": 500, "ephemeral_1h_input_tokens": 1000},
+    "cache_read_input_tokens": 2000,
+    "output_tokens": 50,
+}
+SONNET = Place("anthropic", "https://api.anthropic.com")
+BY_THE_HOUR = 9_525_000
+"""100 x 3 + 500 x 3.75 + 1000 x 6 + 2000 x 0.3 + 50 x 15 = 300 + 1875 + 6000 + 600 + 750."""
+
+
+def reported(adapter: Adapter, body: dict[str, Any]) -> UsageReported:
+    deltas = adapter.decode(json.dumps(body).encode(), Turn(model="m", spans=()))
+    return [delta for delta in deltas if isinstance(delta, UsageReported)][-1]
+
+
+def anthropic(usage: dict[str, Any]) -> UsageReported:
+    content = [{"type": "text", "text": "hi"}]
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m"}
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    body = {**message, "content": content, **ended, "usage": usage}
+    return reported(AnthropicMessages(), body)
+
+
+def test_an_hour_in_anthropics_cache_costs_twice_what_input_does() -> None:
+    usage = anthropic(ANTHROPIC_USAGE)
+    prices = LIST.prices(SONNET, ["claude-sonnet-4-5"], at=AT)
+
+    assert prices is not None
+    assert prices.cost_nano(usage) == BY_THE_HOUR
+    assert replace(prices, cache_write_1h=None).cost_nano(usage) == BY_THE_HOUR - 2_250_000
+
+
+def test_an_hour_in_bedrocks_cache_costs_more_too() -> None:
+    usage = {
+        "inputTokens": 100,
+        "outputTokens": 50,
+        "totalTokens": 3650,
+        "cacheReadInputTokens": 2000,
+        "cacheWriteInputTokens": 1500,
+        "cacheDetails": [{"ttl": "5m", "inputTokens": 500}, {"ttl": "1h", "inputTokens": 1000}],
+    }
+    message = {"role": "assistant", "content": [{"text": "hi"}]}
+    body = {"output": {"message": message}, "stopReason": "end_turn", "usage": usage}
+    prices = LIST.prices(SONNET, ["claude-sonnet-4-5"], at=AT)
+
+    assert prices is not None
+    assert prices.cost_nano(reported(BedrockConverse(), body)) == BY_THE_HOUR
+
+
+@pytest.mark.parametrize("odd", ["1000", -1, 1501, 1.5, None, True])
+def test_an_hour_that_cannot_be_is_counted_as_usual(odd: object) -> None:
+    usage = anthropic({**ANTHROPIC_USAGE, "cache_creation": {"ephemeral_1h_input_tokens": odd}})
+
+    assert hours_of(usage) == 0
+    assert usage.cache_write_tokens == 1500
+
+
+def test_hours_are_summed_where_an_answer_took_two_requests() -> None:
+    one = anthropic(ANTHROPIC_USAGE)
+    two = with_hours(UsageReported(10, 10, cache_write_tokens=5), 5)
+
+    assert hours_of(added(one, two)) == 1005
+    assert hours_of(added(one, UsageReported(1, 1))) == 1000
+
+
+# --- tools that are paid by use
+
+
+def called(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "status": "completed", **fields}
+
+
+def test_what_is_paid_by_use_is_counted_in_the_answer() -> None:
+    search = {"type": "search", "query": "q"}
+    output = [
+        called("reasoning"),
+        called("web_search_call", action=search),
+        called("web_search_call", action=search, status="failed"),
+        called("web_search_call", action={"type": "open_page", "url": "u"}),
+        called("web_search_call", action=search),
+        called("code_interpreter_call", container_id="c1"),
+        called("code_interpreter_call", container_id="c1"),
+        called("code_interpreter_call", container_id="c2"),
+        called("file_search_call"),
+        called("image_generation_call"),
+        called("mcp_call"),
+        called("message"),
+    ]
+
+    assert uses_of(output, [{"type": "web_search", "search_context_size": "high"}]) == {
+        "web_search high": 2,
+        "code_interpreter": 2,
+        "file_search": 1,
+        "image_generation": 1,
+    }
+    assert uses_of(output[-2:], []) == {}
+
+
+def test_a_search_may_cost_more_the_more_it_reads() -> None:
+    told = {f"search_context_size_{size}": price for size, price in SIZES.items()}
+    prices = Prices.told({"input_cost_per_token": 0.0, "output_cost_per_token": 0.0, **told})
+    found = {size: prices.cost_nano(USED, {f"web_search {size}": 3}) for size in SIZES}
+
+    assert found == {"low": 90_000_000, "medium": 105_000_000, "high": 150_000_000}
+
+
+SIZES = {"low": 0.03, "medium": 0.035, "high": 0.05}
+
+
+def test_an_operators_fee_stands_beside_the_lists_prices() -> None:
+    listed = LIST.of(openai(), at=AT)
+    mixed = LIST.of(openai({"search_context_cost_per_query": 0.025}), at=AT)
+    one = {"web_search medium": 1}
+
+    assert listed is not None
+    assert mixed is not None
+    assert listed.cost_nano(UsageReported(0, 0), one) == 10_000_000
+    assert mixed.cost_nano(UsageReported(0, 0), one) == 25_000_000
+    assert mixed.fees["file_search"] == listed.fees["file_search"] == Decimal("0.0025")
+
+
+def test_what_is_known_of_an_unknown_sum_is_told_apart() -> None:
+    uses = {"code_interpreter": 1}
+
+    assert OWN.cost_nano(USED, uses) is None
+    assert OWN.known_nano(USED, uses) == OWN.cost_nano(USED)

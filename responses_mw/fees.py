@@ -1,0 +1,80 @@
+"""What hosted tools charge by use: which uses of an answer are paid for, and what operators call
+their prices.
+
+How often a tool was used is counted in the answer's items; what one use costs stands in `cost`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+Uses = Mapping[str, int]
+"""How often each tool was used, by the names of FEES."""
+
+_SIZES = ("low", "medium", "high")
+_SEARCHES = tuple(f"web_search {size}" for size in _SIZES)
+
+FEES: Mapping[str, tuple[tuple[str, ...], int]] = {
+    "search_context_cost_per_query": (_SEARCHES, 1),
+    "search_context_size_low": (_SEARCHES[:1], 1),
+    "search_context_size_medium": (_SEARCHES[1:2], 1),
+    "search_context_size_high": (_SEARCHES[2:], 1),
+    "file_search_cost_per_1k_calls": (("file_search",), 1000),
+    "code_interpreter_cost_per_session": (("code_interpreter",), 1),
+    "output_cost_per_image": (("image_generation",), 1),
+}
+"""LiteLLM's names for prices: of which uses, and of how many."""
+
+NO_USES: Uses = {}
+
+
+def told(prices: Mapping[str, float]) -> dict[str, Decimal]:
+    """Dollars for one use, as an operator's prices say."""
+    found: dict[str, Decimal] = {}
+    for name, (uses, count) in FEES.items():
+        price = prices.get(name)
+        if price is not None:
+            found |= dict.fromkeys(uses, Decimal(str(price)) / count)
+    return found
+
+
+def listed(searches: Decimal | None, file_searches: Decimal | None) -> dict[str, Decimal]:
+    """The kept list knows a price for each kind of search, whatever its size."""
+    found = {} if searches is None else dict.fromkeys(_SEARCHES, searches)
+    return found if file_searches is None else {**found, "file_search": file_searches}
+
+
+def uses_of(output: Sequence[Mapping[str, Any]], tools: Iterable[Mapping[str, Any]]) -> Uses:
+    """What failed is not charged, nor is a page that was opened; a container is charged once. How
+    large a search is was said with the request's tool."""
+    if not any(item["type"] in _CHARGED for item in output):
+        return NO_USES
+    found: Counter[str] = Counter()
+    containers: set[object] = set()
+    for item in output:
+        if item.get("status") == "failed":
+            continue
+        match item:
+            case {"type": "web_search_call"}:
+                if (item.get("action") or {}).get("type", "search") == "search":
+                    found[f"web_search {_size(tools)}"] += 1
+            case {"type": "file_search_call"}:
+                found["file_search"] += 1
+            case {"type": "code_interpreter_call"}:
+                containers.add(item.get("container_id"))
+            case {"type": "image_generation_call"}:
+                found["image_generation"] += 1
+    if containers:
+        found["code_interpreter"] = len(containers)
+    return found
+
+
+_CHARGED = frozenset(
+    {"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"}
+)
+
+
+def _size(tools: Iterable[Mapping[str, Any]]) -> str:
+    sizes = (tool.get("search_context_size") for tool in tools)
+    return next((size for size in sizes if size in _SIZES), "medium")
