@@ -36,7 +36,7 @@ MODEL_INFO = _names(
     "health_check_params health_check_timeout id_token input_cost_per_audio_token "
     "input_cost_per_character input_cost_per_image input_cost_per_second key litellm_provider "
     "max_output_tokens max_tokens mode model_name output_cost_per_audio_token "
-    "output_cost_per_image output_cost_per_second output_vector_size providers "
+    "output_cost_per_second output_vector_size providers "
     "supported_environments supported_openai_params supports_assistant_prefill "
     "supports_audio_input supports_audio_output supports_computer_use supports_function_calling "
     "supports_native_streaming supports_parallel_function_calling supports_pdf_input "

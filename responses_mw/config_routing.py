@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from responses_mw.config_table import Table
 from responses_mw.errors import ConfigurationError
+from responses_mw.fees import SEARCH_SIZES
 from responses_mw.routing.options import CONTINUITY, Routing
 
 PRICES = (
@@ -16,9 +17,14 @@ PRICES = (
     "output_cost_per_token",
     "cache_read_input_token_cost",
     "cache_creation_input_token_cost",
+    "cache_creation_input_token_cost_above_1hr",
     "output_cost_per_reasoning_token",
     "input_cost_per_request",
+    "code_interpreter_cost_per_session",
+    "file_search_cost_per_1k_calls",
+    "output_cost_per_image",
 )
+_SEARCH = "search_context_cost_per_query"
 _WITHOUT_EFFECT_HERE = (
     "forward_client_headers_by_model_group",
     "prompt_caching",
@@ -44,6 +50,7 @@ def deployment_fields(params: Table, info: Table) -> dict[str, Any]:
         "base_model": info.text("base_model"),
     }
     prices = {name: _either(params.number(name), info.number(name)) for name in PRICES}
+    prices |= _search_prices(info) | _search_prices(params)
     known = {name: price for name, price in prices.items() if price is not None}
     if known:
         found["prices"] = known
@@ -82,6 +89,17 @@ def routing(router: Table, litellm: Table) -> Routing:
         return Routing(**{name: value for name, value in found.items() if value is not None})
     except ConfigurationError as error:
         raise ConfigurationError(f"{router.path}: {error.message}") from error
+
+
+def _search_prices(table: Table) -> dict[str, float | None]:
+    """One price, or one for each size of a search."""
+    if not table.is_table(_SEARCH):
+        price = table.number(_SEARCH)
+        return {} if price is None else {_SEARCH: price}
+    sizes = table.table(_SEARCH)
+    found = {size: sizes.number(size) for size in SEARCH_SIZES}
+    sizes.finish()
+    return found
 
 
 def _either(first: Any, second: Any) -> Any:

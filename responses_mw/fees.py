@@ -14,12 +14,11 @@ Uses = Mapping[str, int]
 
 _SIZES = ("low", "medium", "high")
 _SEARCHES = tuple(f"web_search {size}" for size in _SIZES)
+SEARCH_SIZES = tuple(f"search_context_size_{size}" for size in _SIZES)
 
 FEES: Mapping[str, tuple[tuple[str, ...], int]] = {
     "search_context_cost_per_query": (_SEARCHES, 1),
-    "search_context_size_low": (_SEARCHES[:1], 1),
-    "search_context_size_medium": (_SEARCHES[1:2], 1),
-    "search_context_size_high": (_SEARCHES[2:], 1),
+    **{price: ((use,), 1) for price, use in zip(SEARCH_SIZES, _SEARCHES, strict=True)},
     "file_search_cost_per_1k_calls": (("file_search",), 1000),
     "code_interpreter_cost_per_session": (("code_interpreter",), 1),
     "output_cost_per_image": (("image_generation",), 1),

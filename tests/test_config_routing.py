@@ -26,6 +26,9 @@ model_list:
       stream_timeout: 5
       max_retries: 1
       input_cost_per_token: 0.000001
+      search_context_cost_per_query:
+        search_context_size_low: 0.03
+        search_context_size_medium: 0.035
     model_info: {id: first, output_cost_per_token: 0.000002, max_input_tokens: 8192}
   - model_name: gpt
     litellm_params:
@@ -99,7 +102,12 @@ def test_a_file_with_every_key_loads_without_a_warning(file: Any) -> None:
     first = loaded.models["gpt"][0]
     assert (first.id, first.rpm, first.tpm, first.weight, first.order) == ("first", 60, 10**5, 2, 1)
     assert (first.max_retries, first.first_delta_s, first.max_input_tokens) == (1, 5, 8192)
-    assert first.prices == {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+    assert first.prices == {
+        "input_cost_per_token": 1e-6,
+        "output_cost_per_token": 2e-6,
+        "search_context_size_low": 0.03,
+        "search_context_size_medium": 0.035,
+    }
     assert loaded.routing == Routing(
         strategy="usage-based-routing",
         latency_buffer=0.1,

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 
 from responses_mw.app import ResponsesApp
 from responses_mw.cli.standalone import Standalone
-from responses_mw.deltas import Delta, Stopped, TextDelta, UsageReported
+from responses_mw.deltas import Delta, OutputItem, Stopped, TextDelta, UsageReported
 from responses_mw.keys import KNOWN_S, PREFIX, KeyRing, new_secret
 from responses_mw.router import Deployment
 from responses_mw.settings import Settings
@@ -416,6 +416,33 @@ async def test_a_summary_is_paid_for_like_an_answer() -> None:
 
     assert first.status_code == 200
     assert error(second) == (429, "insufficient_quota")
+
+
+class Computing(Dear):
+    """Runs code, for a fee that nobody told."""
+
+    async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+        called = {"type": "code_interpreter_call", "status": "completed", "container_id": "c"}
+        yield OutputItem({**called, "code": "1", "outputs": None})
+        async for delta in super().stream(turn):
+            yield delta
+
+
+async def test_a_tool_of_unknown_price_does_not_make_the_rest_free(store: SessionStore) -> None:
+    computing = Computing()
+    computing.gate.set()
+    tool = {"type": "code_interpreter", "container": {"type": "auto"}}
+    async with running(served(store, computing)) as http:
+        key = await make(http, max_budget=1.0)
+        first, second = [await ask(http, key, "dear", tools=[tool]) for _ in range(2)]
+        spent = await http.get(f"/key/info?key={key}", headers=bearer(MASTER))
+        (total,) = (await http.get("/usage", headers=bearer(key))).json()["data"]
+
+    assert first.status_code == 200
+    assert "x-response-cost" not in first.headers
+    assert error(second) == (429, "insufficient_quota")
+    assert spent.json()["spent"] == 1.0
+    assert (total["cost"], total["unpriced_requests"]) == (None, 1)
 
 
 @pytest.mark.parametrize("store_url", ["sqlite", "postgres"], indirect=True)
