@@ -41,20 +41,20 @@ class EventStreamParser:
         self._held = bytearray()
         self._wanted = _PRELUDE.size
 
-    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
+        """Must be read to its end. Raises UpstreamProtocolError where the first broken message is:
+        those before it were said, whatever the chunking."""
         self._held += chunk
-        if len(self._held) < self._wanted:
-            return []
-        events, start = [], 0
+        start = 0
         while len(self._held) - start >= self._wanted:
             if self._wanted == _PRELUDE.size:
                 self._wanted = self._length(start)
             else:
                 stop = start + self._wanted
-                events.append(_read(bytes(memoryview(self._held)[start:stop])))
+                yield _read(bytes(memoryview(self._held)[start:stop]))
                 start, self._wanted = stop, _PRELUDE.size
-        del self._held[:start]
-        return events
+        if start:
+            del self._held[:start]
 
     def _length(self, start: int) -> int:
         total, headers, checksum = _PRELUDE.unpack_from(self._held, start)

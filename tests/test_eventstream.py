@@ -130,3 +130,12 @@ def test_a_message_shorter_than_its_headers_is_refused() -> None:
     prelude = struct.pack(">II", 20, 100)
     with pytest.raises(UpstreamProtocolError, match="100 bytes of headers"):
         parsed(prelude + struct.pack(">I", zlib.crc32(prelude)))
+
+
+def test_what_came_before_a_broken_message_was_said() -> None:
+    broken = bytearray(event("second"))
+    broken[-1] ^= 1
+    found = iter(EventStreamParser().feed(event("first") + bytes(broken)))
+    assert next(found).event == "first"
+    with pytest.raises(UpstreamProtocolError):
+        next(found)

@@ -1,7 +1,7 @@
 """The two shapes an adapter has: encode a turn, decode an answer. No I/O, no state between
 requests."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -17,7 +17,7 @@ Framing = Literal["sse", "ndjson", "eventstream"]
 class Parser(Protocol):
     """Cuts one stream's bytes into events, whatever the chunking."""
 
-    def feed(self, chunk: bytes) -> list[ServerSentEvent]: ...
+    def feed(self, chunk: bytes) -> Iterable[ServerSentEvent]: ...
 
 
 PARSERS: Mapping[Framing, Callable[[], Parser]] = {

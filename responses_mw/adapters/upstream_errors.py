@@ -54,7 +54,9 @@ STATUS_OF_TYPE = {
 SERVER_STATUS = {408: 504, 409: 503, 424: 502, 425: 503, 498: 503, 529: 503}
 """Passing troubles whose own status would read as the caller's mistake, or is not registered."""
 
-KEY_LIKE = re.compile(r"(?=[A-Za-z_<>.-]*[\d*])[A-Za-z0-9_*<>.-]{12,}")
+LONG_WORD = re.compile(r"[A-Za-z0-9_*<>.-]{12,}")
+KEY_LIKE = re.compile(r"[\d*]")
+"""Of long words. Both in one expression would take seconds for a word of many letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def _translate(
     status, type, code, param = _verdict(status, fault)
     message = fault.message or f"{provider} answered HTTP {status} and did not say why"
     if status in (401, 403):
-        message = KEY_LIKE.sub("[redacted]", message)
+        message = LONG_WORD.sub(_unless_key_like, message)
     return UpstreamRefused(
         message[:MAX_MESSAGE],
         status=status,
@@ -103,6 +105,10 @@ def _translate(
         retry_after=_retry_after(headers, fault),
         retryable=_retryable(status, code, headers),
     )
+
+
+def _unless_key_like(word: re.Match[str]) -> str:
+    return "[redacted]" if KEY_LIKE.search(word[0]) else word[0]
 
 
 def _verdict(status: int, fault: _Fault) -> tuple[int, str, str | None, str | None]:

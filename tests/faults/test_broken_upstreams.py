@@ -1,5 +1,6 @@
 """However an upstream breaks: one end, the same in the stream and in the store, and nothing left
-behind of its connections and tasks."""
+behind of its connections and tasks. In each wire format; in one of them, on each store.
+"""
 
 import asyncio
 import contextlib
@@ -7,6 +8,8 @@ import gzip
 import os
 import random
 import socket
+import struct
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +20,10 @@ import pytest
 from every_store import store, store_url
 from kills import events_of
 from live import live
+from speeches import SPEECHES, Speech, is_streamed
 from upstream import Exchange, Upstream, upstream
 
-from responses_mw import ChatCompletions, ResponsesApp, Settings
+from responses_mw import ResponsesApp, Settings
 from responses_mw.testing import check_event_order
 from responses_mw.transport import HTTPProvider, Timeouts
 from stores import SessionStore
@@ -30,40 +34,22 @@ READ_S = 0.5
 TERMINAL = ("response.completed", "response.failed", "response.incomplete")
 ENDED = ("completed", "failed", "incomplete")
 MEGABYTE = bytes(1 << 20).replace(b"\0", b" ")
+SAID = "word0"
+CUTS = 20
+"""At random bytes, beside those between frames."""
 
-
-def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    named = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    return b"data: " + orjson.dumps({**named, "choices": [choice]}) + b"\n\n"
-
-
-CALL = {"index": 0, "id": "call_1", "type": "function"}
-FRAMES = [
-    chunk({"role": "assistant", "content": ""}),
-    *(chunk({"content": f"word{n} \u00e9\U0001f600 "}) for n in range(6)),
-    chunk({"tool_calls": [{**CALL, "function": {"name": "f", "arguments": '{"a":'}}]}),
-    chunk({"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}]}),
-    chunk({}, "tool_calls"),
-    b"data: [DONE]\n\n",
+PLACES = [
+    *(("chat", kind) for kind in ("memory", "sqlite", "postgres")),
+    *((name, "sqlite") for name in SPEECHES if name != "chat"),
 ]
-GOOD = b"".join(FRAMES)
-WHOLE = orjson.dumps(
-    {
-        "id": "c1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "all"},
-                "finish_reason": "stop",
-            }
-        ],
-    }
-)
-ERROR = orjson.dumps({"error": {"message": "out of order", "type": "server_error", "code": None}})
+everywhere = pytest.mark.parametrize(("speech", "store_url"), PLACES, indirect=True)
+
+Fault = Callable[[Exchange, Speech], Awaitable[None]]
+
+
+@pytest.fixture
+def speech(request: pytest.FixtureRequest) -> Speech:
+    return SPEECHES[request.param]
 
 
 @dataclass
@@ -72,9 +58,9 @@ class Field:
 
     http: httpx.AsyncClient
     upstream: Upstream
-    fault: Callable[[Exchange], Awaitable[None]]
+    fault: Fault
 
-    async def turn(self, fault: Callable[[Exchange], Awaitable[None]], *, stream: bool) -> Any:
+    async def turn(self, fault: Fault, *, stream: bool) -> Any:
         """The response it ended with, or None where an HTTP error said so before it began."""
         self.fault = fault
         tool = {"type": "function", "name": "f", "parameters": {}, "strict": False}
@@ -100,10 +86,10 @@ class Field:
 
 
 @pytest.fixture
-async def field(store: SessionStore) -> AsyncIterator[Field]:
-    async with upstream(lambda exchange: field.fault(exchange)) as broken:
+async def field(speech: Speech, store: SessionStore) -> AsyncIterator[Field]:
+    async with upstream(lambda exchange: field.fault(exchange, speech)) as broken:
         provider = HTTPProvider(
-            ChatCompletions(), base_url=broken.url, timeouts=Timeouts(connect=1, read=READ_S)
+            speech.adapter(), base_url=broken.url, timeouts=Timeouts(connect=1, read=READ_S)
         )
         settings = Settings(drain_s=1)
         app = ResponsesApp(store=store, models={"m": provider}, settings=settings)
@@ -132,165 +118,205 @@ async def at_rest() -> tuple[int, int]:
 # --- faults
 
 
-async def well(exchange: Exchange) -> None:
-    if exchange.json.get("stream"):
-        await sse(exchange, GOOD)
+async def well(exchange: Exchange, speech: Speech) -> None:
+    if is_streamed(exchange):
+        await streamed(exchange, speech, speech.streamed)
     else:
-        await exchange.whole(WHOLE)
+        await exchange.whole(speech.whole)
 
 
-async def sse(exchange: Exchange, body: bytes, *, close: bool = True) -> None:
+async def streamed(
+    exchange: Exchange, speech: Speech, body: bytes, *, close: bool = True, **headers: str
+) -> None:
     with contextlib.suppress(ConnectionError):
-        await exchange.sse()
+        await speech.begin(exchange, **headers)
         await exchange.send(body)
         if close:
             exchange.writer.close()
 
 
-async def closed(exchange: Exchange) -> None:
+async def closed(exchange: Exchange, _speech: Speech) -> None:
     exchange.writer.close()
 
 
-async def reset(exchange: Exchange) -> None:
+async def reset(exchange: Exchange, speech: Speech) -> None:
     """In the middle, with an RST."""
-    await exchange.sse()
-    await exchange.send(b"".join(FRAMES[:4]))
+    await streamed(exchange, speech, speech.beginning, close=False)
     await asyncio.sleep(0.02)
     raw = exchange.writer.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     exchange.writer.transport.abort()
 
 
-async def silent(exchange: Exchange) -> None:
+async def silent(exchange: Exchange, _speech: Speech) -> None:
     await exchange.gone.wait()
 
 
-async def stalled(exchange: Exchange) -> None:
-    await sse(exchange, b"".join(FRAMES[:4]), close=False)
+async def stalled(exchange: Exchange, speech: Speech) -> None:
+    await streamed(exchange, speech, speech.beginning, close=False)
     await exchange.gone.wait()
 
 
-async def drip(exchange: Exchange) -> None:
+async def drip(exchange: Exchange, speech: Speech) -> None:
     """A byte at a time."""
-    await exchange.sse()
-    for n in range(len(GOOD)):
-        await exchange.send(GOOD[n : n + 1])
+    await speech.begin(exchange)
+    for n, byte in enumerate(speech.streamed):
+        await exchange.send(bytes([byte]))
         if n % 64 == 0:
             await asyncio.sleep(0.001)
     exchange.writer.close()
 
 
-async def web_page(exchange: Exchange) -> None:
+async def web_page(exchange: Exchange, _speech: Speech) -> None:
     await exchange.whole(b"<html>Sign in</html>", content_type="text/html; charset=utf-8")
 
 
-async def plain(exchange: Exchange) -> None:
+async def plain(exchange: Exchange, _speech: Speech) -> None:
     await exchange.whole(b"it went wrong", content_type="text/plain")
 
 
-async def error_body(exchange: Exchange) -> None:
-    await exchange.whole(ERROR)
+async def error_body(exchange: Exchange, _speech: Speech) -> None:
+    await exchange.whole({"error": {"message": "out of order", "type": "server_error"}})
 
 
-async def error_event(exchange: Exchange) -> None:
-    await sse(exchange, b"".join(FRAMES[:3]) + b"data: " + ERROR + b"\n\n")
+async def error_event(exchange: Exchange, speech: Speech) -> None:
+    await streamed(exchange, speech, speech.beginning + speech.error)
 
 
-async def not_json(exchange: Exchange) -> None:
-    if exchange.json.get("stream"):
-        await sse(exchange, b"".join(FRAMES[:3]) + b'data: {"choices": [{\n\n' + GOOD)
+async def not_json(exchange: Exchange, speech: Speech) -> None:
+    if is_streamed(exchange):
+        broken = speech.frames[4].replace(b"{", b"{{", 1)
+        await streamed(exchange, speech, speech.beginning + broken + speech.streamed)
     else:
-        await exchange.whole(WHOLE[:-7])
+        await exchange.whole(speech.whole[:-7])
 
 
-async def other_json(exchange: Exchange) -> None:
-    """JSON of shapes that the format does not know."""
+async def other_json(exchange: Exchange, speech: Speech) -> None:
+    """JSON of shapes that no format knows."""
     shapes = (b"[]", b"7", b'"x"', b'{"choices": 3}', b'{"choices": [null]}', b"null")
-    if exchange.json.get("stream"):
-        await sse(exchange, b"".join(b"data: " + shape + b"\n\n" for shape in shapes))
+    if is_streamed(exchange):
+        await streamed(exchange, speech, b"".join(b"data: " + shape + b"\n\n" for shape in shapes))
     else:
         await exchange.whole(random.choice(shapes))
 
 
-async def broken_gzip(exchange: Exchange) -> None:
-    packed = gzip.compress(GOOD if exchange.json.get("stream") else WHOLE)
+async def broken_gzip(exchange: Exchange, speech: Speech) -> None:
+    packed = gzip.compress(speech.streamed if is_streamed(exchange) else speech.whole)
     body = packed[: len(packed) // 2] + b"\xff" * (len(packed) // 2)
-    head = {"content-type": "text/event-stream", "content-encoding": "gzip", "connection": "close"}
-    await exchange.head(200, head)
-    await exchange.send(body)
-    exchange.writer.close()
+    await streamed(exchange, speech, body, content_encoding="gzip")
 
 
-async def short(exchange: Exchange) -> None:
+async def no_gzip(exchange: Exchange, speech: Speech) -> None:
+    await streamed(exchange, speech, speech.streamed, content_encoding="gzip")
+
+
+async def short(exchange: Exchange, speech: Speech) -> None:
     """Less than it announced."""
     await exchange.head(200, {"content-type": "application/json", "content-length": "9999"})
-    await exchange.send(WHOLE)
+    await exchange.send(speech.whole)
     exchange.writer.close()
 
 
-async def not_http(exchange: Exchange) -> None:
+async def not_http(exchange: Exchange, _speech: Speech) -> None:
     await exchange.send(b"\x15\x03\x01\x00\x02\x02\x28 what?\r\n\r\n")
     exchange.writer.close()
 
 
-async def huge(exchange: Exchange) -> None:
-    """200 MB without an end of line."""
-    await exchange.head(200, {"content-type": "text/event-stream", "connection": "close"})
+async def elsewhere(exchange: Exchange, _speech: Speech) -> None:
+    """A redirect, which would carry the key to another place."""
+    await exchange.head(307, {"location": "http://127.0.0.1:9/", "content-length": "0"})
+
+
+async def huge(exchange: Exchange, speech: Speech) -> None:
+    """200 MB of one frame, or one value."""
+    if is_streamed(exchange):
+        await speech.begin(exchange)
+    else:
+        await exchange.head(200, {"content-type": "application/json", "connection": "close"})
     with contextlib.suppress(ConnectionError):
-        await exchange.send(b"".join(FRAMES[:3]) + b"data: ")
+        await exchange.send(speech.beginning + endless(speech) if is_streamed(exchange) else b"")
         for _ in range(200):
             await exchange.send(MEGABYTE)
     exchange.writer.close()
 
 
-async def huge_whole(exchange: Exchange) -> None:
-    await exchange.head(200, {"content-type": "application/json", "connection": "close"})
-    with contextlib.suppress(ConnectionError):
-        for _ in range(200):
-            await exchange.send(MEGABYTE)
-    exchange.writer.close()
+def endless(speech: Speech) -> bytes:
+    """The beginning of a frame; AWS's say how long they are, and may be 24 MiB."""
+    if speech.content_type == "text/event-stream":
+        return b"data: "
+    lengths = struct.pack(">II", 24 << 20, 0)
+    return lengths + struct.pack(">I", zlib.crc32(lengths))
+
+
+async def bomb(exchange: Exchange, speech: Speech) -> None:
+    """200 MB in 200 KB."""
+    beginning = speech.beginning + endless(speech) if is_streamed(exchange) else b""
+    packer = zlib.compressobj(1, wbits=31)
+    pieces = [packer.compress(beginning), *(packer.compress(MEGABYTE) for _ in range(200))]
+    body = b"".join([*pieces, packer.flush()])
+    await streamed(exchange, speech, body, content_encoding="gzip")
 
 
 FAULTS = [
     closed, reset, silent, stalled, drip, web_page, plain, error_body, error_event, not_json,
-    other_json, broken_gzip, short, not_http, huge, huge_whole,
+    other_json, broken_gzip, no_gzip, short, not_http, elsewhere,
 ]  # fmt: skip
+HEARD = (reset, stalled, error_event, not_json, huge)
+"""After the first word of a stream."""
 
 
 # --- what must hold
 
 
+@everywhere
 async def test_every_fault_has_one_end(field: Field) -> None:
     for fault in FAULTS:
         for stream in (True, False):
             ended = await field.turn(fault, stream=stream)
-            if stream and fault in (reset, stalled, error_event, not_json, huge):
-                assert ended is not None, fault.__name__
-                assert ended["status"] == "failed", fault.__name__
-                (said,) = [item for item in ended["output"] if item["type"] == "message"]
-                assert said["content"][0]["text"].startswith("word0"), fault.__name__
             if stream and fault is drip:
                 assert ended["status"] == "completed"
+            else:
+                check_broken(ended, fault, stream=stream)
 
 
-async def test_an_answer_cut_anywhere_has_one_end(field: Field) -> None:
-    random.seed(7)
-    frames = [len(b"".join(FRAMES[:n])) for n in range(len(FRAMES) + 1)]
-    cuts = [*frames, *random.sample(range(len(GOOD)), 20)]
-    for cut in cuts:
+@pytest.mark.parametrize(
+    ("speech", "store_url"), [("chat", "memory"), ("bedrock", "memory")], indirect=True
+)
+async def test_200_megabytes_are_not_waited_for(field: Field) -> None:
+    for fault in (huge, bomb):
+        for stream in (True, False):
+            check_broken(await field.turn(fault, stream=stream), fault, stream=stream)
 
-        async def shortened(exchange: Exchange, cut: int = cut) -> None:
-            await sse(exchange, GOOD[:cut])
+
+def check_broken(ended: Any, fault: Fault, *, stream: bool) -> None:
+    if stream and fault in HEARD:
+        assert ended is not None, fault
+        assert ended["status"] == "failed", fault
+        (said,) = [item for item in ended["output"] if item["type"] == "message"]
+        assert said["content"][0]["text"].startswith(SAID), fault
+    elif fault not in (reset, stalled, error_event):
+        assert ended is None or ended["status"] == "failed", (fault, ended)
+
+
+@everywhere
+async def test_an_answer_cut_anywhere_has_one_end(field: Field, speech: Speech) -> None:
+    dice = random.Random(7)
+    ends = [len(b"".join(speech.frames[:n])) for n in range(len(speech.frames) + 1)]
+    for cut in (*ends, *dice.sample(range(ends[-1]), CUTS)):
+
+        async def shortened(exchange: Exchange, speech: Speech, cut: int = cut) -> None:
+            await streamed(exchange, speech, speech.streamed[:cut])
 
         ended = await field.turn(shortened, stream=True)
-        if ended is not None and cut < frames[-3]:
+        if ended is not None and cut <= ends[-1 - speech.closing]:
             assert ended["status"] == "failed", cut
 
 
-async def test_a_refused_connection_is_told_before_a_byte(field: Field) -> None:
+@pytest.mark.parametrize(("speech", "store_url"), [("chat", "memory")], indirect=True)
+async def test_a_refused_connection_is_told_before_a_byte(field: Field, speech: Speech) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    provider = HTTPProvider(ChatCompletions(), base_url=f"http://127.0.0.1:{port}")
+    provider = HTTPProvider(speech.adapter(), base_url=f"http://127.0.0.1:{port}")
     app = ResponsesApp(store="memory://", models={"m": provider})
     async with live(app) as address:
         url = f"http://{address}/responses"

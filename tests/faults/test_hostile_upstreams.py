@@ -19,6 +19,7 @@ from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.openai_responses import OpenAIResponses
+from responses_mw.adapters.upstream_errors import MAX_MESSAGE, upstream_error
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.deltas import Delta
 from responses_mw.errors import ResponsesError
@@ -175,3 +176,13 @@ def test_the_parser_takes_any_bytes_in_any_pieces() -> None:
 def test_deep_json_ends_in_an_upstream_error(adapter: Callable[[], Adapter], deep: bytes) -> None:
     events = play_recording(adapter(), b"data: " + deep + b"\n\n", whole=False)
     assert events[-1]["type"] == "response.failed"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 500])
+@pytest.mark.parametrize("word", ["a", "<", "sk-", "1", "prompt ", "input token count ", "{"])
+def test_a_long_error_is_read_in_no_time(word: str, status: int) -> None:
+    message = (word * LARGEST)[: 64 * 1024]
+    begun = time.process_time()
+    error = upstream_error(status, {}, orjson.dumps({"error": message}), provider="x")
+    assert time.process_time() - begun < 0.5
+    assert len(error.message) <= MAX_MESSAGE
