@@ -19,6 +19,7 @@ from responses_mw.hooks import Hooks
 from responses_mw.http import on_error
 from responses_mw.key_routes import KeyRoutes
 from responses_mw.keys import bearer_of
+from responses_mw.litellm_headers import UnknownHeaders
 from responses_mw.meta_routes import MetaRoutes
 from responses_mw.metrics import Metrics
 from responses_mw.metrics_routes import MetricsRoutes
@@ -69,6 +70,7 @@ class ResponsesApp(Starlette):
         self._router = Router(models, routing)
         self._owner = owner
         self._hooks = Hooks(hooks)
+        self._unknown_headers = UnknownHeaders()
         told = [*callbacks, *(installed() if self.settings.plugins else ())]
         telling = Callbacks(told) if told else None
         self._metrics = Metrics(self._router, telling) if self.settings.metrics else None
@@ -211,6 +213,7 @@ class ResponsesApp(Starlette):
 
     async def _enter(self, connection: HTTPConnection) -> tuple[Service, str]:
         owner = await self._owner_of(connection)
+        self._unknown_headers.warn(connection.scope["headers"])
         return Service(await kept(self.open())), owner
 
     async def _owner_of(self, connection: HTTPConnection) -> str:

@@ -43,7 +43,7 @@ model_list:
       aws_secret_access_key: b
       aws_region_name: us-east-1
   - model_name: gemini
-    litellm_params: {model: vertex_ai/gemini-2.5-pro, vertex_project: p, vertex_location: global}
+    params: {model: vertex_ai/gemini-2.5-pro, vertex_project: p, vertex_location: global}
   - model_name: anthropic/*
     litellm_params: {model: anthropic/*, api_key: k}
 router_settings:
@@ -66,12 +66,13 @@ router_settings:
   deployment_affinity_ttl_seconds: 60
 litellm_settings:
   num_retries: 9
+  fallbacks: [{claude: [gemini]}]
   request_timeout: 600
   context_window_fallbacks: [{gpt: [gemini]}]
   content_policy_fallbacks: [{gpt: [claude]}]
   default_fallbacks: [gemini]
   drop_params: false
-  success_callback: []
+  success_callback: [prometheus, otel]
 general_settings:
   master_key: sk-1
   database_url: memory://
@@ -128,11 +129,14 @@ def test_a_file_with_every_key_loads_without_a_warning(file: Any) -> None:
         redis_url="redis://:p%2Fw@127.0.0.1:6379/0",
     )
     assert (loaded.settings.strict, loaded.settings.log_content) == (True, True)
+    assert (loaded.settings.metrics, loaded.settings.otel) == (True, True)
+    assert (loaded.master_key, loaded.store_url) == ("sk-1", "memory://")
     assert "p%2Fw" not in repr(loaded)
 
 
 def test_an_application_takes_the_files_rules_unless_it_has_its_own(file: Any) -> None:
-    pytest.importorskip("redis", reason="redis is not installed")
+    for extra in ("redis", "prometheus_client", "opentelemetry"):
+        pytest.importorskip(extra, reason=f"{extra} is not installed")
     app = ResponsesApp.from_config(file, store="memory://", owner=lambda request: "ann")
     assert app.settings.strict
     assert app.models == ["gpt", "claude", "gemini", "anthropic/*", "gpt-4"]

@@ -59,6 +59,14 @@ class Upstream:
         self._answers = list(answers)
         self.exchanges: list[Exchange] = []
         self.url = ""
+        self._server: asyncio.Server | None = None
+
+    def refuse(self) -> None:
+        """Listens no more: whoever connects from now on is refused."""
+        assert self._server is not None
+        self._server.close()
+        for exchange in self.exchanges:
+            exchange.writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -99,6 +107,7 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> E
 async def upstream(*answers: Answer) -> AsyncIterator[Upstream]:
     it = Upstream(*answers)
     server = await asyncio.start_server(it._serve, "127.0.0.1", 0)
+    it._server = server
     it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield it

@@ -74,6 +74,27 @@ async def reset_after_a_word(exchange: Exchange) -> None:
     exchange.writer.transport.abort()
 
 
+async def garbage_after_a_word(exchange: Exchange) -> None:
+    await exchange.sse()
+    await exchange.event(chunk({"role": "assistant", "content": "half"}))
+    await exchange.send(b"data: {]]]\n\n")
+    exchange.writer.close()
+
+
+async def half_a_frame_after_a_word(exchange: Exchange) -> None:
+    await exchange.sse()
+    await exchange.event(chunk({"role": "assistant", "content": "half"}))
+    await exchange.send(b'data: {"id": "c", "choices": [{"ind')
+    exchange.writer.close()
+
+
+async def half_an_answer(exchange: Exchange) -> None:
+    """Of one that is not streamed: fewer bytes than were promised."""
+    await exchange.head(200, {"content-type": "application/json", "content-length": "500"})
+    await exchange.send(b'{"id": "c", "choices": [{"ind')
+    exchange.writer.close()
+
+
 async def garbage(exchange: Exchange) -> None:
     await exchange.sse()
     await exchange.send(b"data: {]]]\n\n")
@@ -94,9 +115,8 @@ async def upstreams(*answers: Answer) -> AsyncIterator[list[Upstream]]:
 
 def at(place: Upstream | str, id: str | None = None, **options: Any) -> Deployment:
     url = place if isinstance(place, str) else place.url
-    provider = HTTPProvider(
-        ChatCompletions(GENERIC), base_url=url, timeouts=Timeouts(connect=1, read=5)
-    )
+    timeouts = Timeouts(connect=1, read=options.pop("read_s", 5))
+    provider = HTTPProvider(ChatCompletions(GENERIC), base_url=url, timeouts=timeouts)
     return Deployment(provider, model=options.pop("model", "m"), id=id, **options)
 
 

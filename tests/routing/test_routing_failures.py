@@ -10,7 +10,9 @@ from routed import (
     ask,
     at,
     garbage,
+    garbage_after_a_word,
     half_a_frame,
+    half_a_frame_after_a_word,
     record,
     reset,
     reset_after_a_word,
@@ -72,7 +74,10 @@ async def test_a_refused_connection_is_passed_over() -> None:
             assert (await ask(made)).asked == ["bad", "good"]
 
 
-@pytest.mark.parametrize("failing", [reset_after_a_word, stall_after_a_word])
+@pytest.mark.parametrize(
+    "failing",
+    [reset_after_a_word, stall_after_a_word, garbage_after_a_word, half_a_frame_after_a_word],
+)
 async def test_after_a_word_nobody_else_is_asked(failing: Any) -> None:
     async with upstreams(failing, saying("well")) as (bad, good):
         models = {"m": [at(bad, "bad", order=1), at(good, "good")]}

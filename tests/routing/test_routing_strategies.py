@@ -130,6 +130,14 @@ async def test_the_cheapest_is_asked_first_and_unknown_prices_last() -> None:
             assert await shares(made, 10) == {"c": 10}
 
 
+async def test_the_kept_list_knows_who_is_cheap() -> None:
+    async with upstreams(saying("a"), saying("b")) as (a, b):
+        dear, cheap = {"base_model": "openai/gpt-4o"}, {"base_model": "openai/gpt-4o-mini"}
+        models = {"m": [at(a, "dear", **dear), at(b, "cheap", **cheap)]}
+        async with router(models, strategy="cost-based-routing") as made:
+            assert await shares(made, 10) == {"cheap": 10}
+
+
 async def test_a_lower_order_goes_first_whatever_the_weight() -> None:
     async with upstreams(status(500), saying("b"), saying("c")) as (a, b, c):
         models = {"m": [at(b, "b", order=2, weight=1), at(c, "c", weight=99), at(a, "a", order=1)]}
