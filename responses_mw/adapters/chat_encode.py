@@ -42,6 +42,10 @@ def encode_turn(turn: Turn, dialect: ChatDialect, *, scope: str) -> UpstreamRequ
     return UpstreamRequest(PATH, request.body, turn.extra_headers, dropped)
 
 
+_RESPONSES_ONLY = ("ultrafast",)
+"""Tiers that chat completions do not have, at OpenAI itself."""
+
+
 class _Request(Parameters):
     def __init__(self, turn: Turn, dialect: ChatDialect) -> None:
         super().__init__(turn.model)
@@ -188,7 +192,8 @@ class _Request(Parameters):
         tier = turn.service_tier
         if tier is not None and (known.service_tiers or tier not in ("auto", "default")):
             tier = known.service_tier_names.get(tier, tier)
-            self.put_or_drop("service_tier", tier, known=known.service_tiers)
+            takes = known.service_tiers and tier not in _RESPONSES_ONLY
+            self.put_or_drop("service_tier", tier, known=takes)
 
     def streaming(self) -> None:
         if self._turn.stream:

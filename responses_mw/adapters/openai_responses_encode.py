@@ -126,8 +126,8 @@ class _Request(Parameters):
     def _choice(self) -> str | Mapping[str, Any] | None:
         choice = self._turn.tool_choice
         allowed = not isinstance(choice, str) and choice.get("type") == "allowed_tools"
-        if allowed and not self._dialect.allowed_tools:
-            choice = self._turn.choice
+        if allowed and (self._turn.choice == "none" or not self._dialect.allowed_tools):
+            choice = self._turn.choice  # OpenAI's own allow nothing to be called by this word only
         return None if choice == "auto" else choice
 
     # --- text and reasoning
@@ -170,11 +170,13 @@ class _Request(Parameters):
             self.put_or_drop("service_tier", turn.service_tier, known=known.service_tiers)
 
     def passed_on(self) -> None:
-        if self._dialect.passes_on:
-            here = ("include", "reasoning", "store")
-            self.body.update(
-                {key: value for key, value in self._turn.passed_on.items() if key not in here}
-            )
+        if not self._dialect.passes_on:
+            return
+        here = ("include", "reasoning", "store")
+        said = {key: value for key, value in self._turn.passed_on.items() if key not in here}
+        if said.get("prompt_cache_retention") == "in-memory":  # as it was documented once
+            said["prompt_cache_retention"] = "in_memory"
+        self.body.update(said)
 
 
 def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,7 +124,8 @@ def typed(body: dict[str, Any]) -> dict[str, Any]:
     """Without what the types do not go into: sampling, and the properties of tools' schemas."""
     body = {key: value for key, value in body.items() if key not in UNTYPED}
     if "tools" in body:
-        body["tools"] = [{**t, "input_schema": {"type": "object"}} for t in body["tools"]]
+        schema = {"input_schema": {"type": "object"}}
+        body["tools"] = [{**t, **schema} if "input_schema" in t else t for t in body["tools"]]
     return body
 
 
