@@ -11,6 +11,10 @@ from benchmarks.wire import BrokenRun
 
 COMMANDS = {
     "turns": "what a turn costs: CPU, latency, memory, disk (meant where no command is named)",
+    "stores": "rebuilding and appending turns beside the least it could cost, and SQLModel",
+    "slow": "a thousand slow streams on one worker: time to first delta, and whether any starves",
+    "footprint": "time to start, memory when idle and with open streams, bytes on disk",
+    "million": "every route with a million responses stored, beside an empty database",
 }
 """Each a module here with `main(arguments)`; imported when it is asked for."""
 
@@ -22,7 +26,7 @@ def main() -> int:
     if command not in COMMANDS:
         command, arguments = "turns", [command, *arguments]
     if arguments[:1] in (["-h"], ["--help"]) and command == "turns":
-        print("commands:", *(f"  {name:<8} {what}" for name, what in COMMANDS.items()), sep="\n")
+        print("commands:", *(f"  {name:<10} {what}" for name, what in COMMANDS.items()), sep="\n")
     try:
         importlib.import_module(f"benchmarks.{command}").main(arguments)
     except BrokenRun as error:

@@ -110,7 +110,11 @@ class Bench:
 
     def lasting(self, workload: Workload, case: Case, *, seconds: float) -> Job:
         """One case for a while, on a server that is warm."""
-        return self._sized(self._asking(self.started(case), workload, case), seconds)
+        return self._sized(self.asking(workload, case), seconds)
+
+    def asking(self, workload: Workload, case: Case) -> Asking:
+        """Makes the case's jobs, of any number of requests."""
+        return self._asking(self.started(case), workload, case)
 
     def started(self, case: Case) -> Stored:
         """Who serves the case. Raises BrokenRun where nobody can."""

@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,19 +61,38 @@ def _aim(found: Ratio | None) -> str:
     return "" if found is None or found.aim is None else f"{found.aim:.2f}"
 
 
-def aimed(name: str, found: Ratio | float, aim: float, unit: str = "x") -> str:
-    """One line of a measurement that has a limit of its own: `name  1.23 (1.10-1.40) x`."""
-    shown = ratio(found) if isinstance(found, Ratio) else f"{found:.2f}"
-    value = found.median if isinstance(found, Ratio) else found
-    verdict = "" if value <= aim else "   MISSED"
-    return f"  {name:<44} {shown:>24} {unit:<4} aim {aim:g}{verdict}"
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One ratio that has an aim of its own: not more than that, or with `least` not less."""
+
+    name: str
+    found: Ratio
+    least: bool = False
+    unit: str = "x"
+    note: str = ""
+
+    @property
+    def met(self) -> bool:
+        aim, found = self.found.aim, self.found.median
+        return aim is None or (found >= aim if self.least else found <= aim)
+
+    def __str__(self) -> str:
+        sign = ">=" if self.least else "<="
+        aim = "" if self.found.aim is None else f"aim {sign} {self.found.aim:g}"
+        verdict = "" if self.met else "MISSED"
+        shown = f"{ratio(self.found)} {self.unit}"
+        return f"  {self.name:<48} {shown:>26}  {aim:<12} {verdict:<7} {self.note}".rstrip()
+
+    def facts(self) -> dict[str, Any]:
+        return {**asdict(self), "met": self.met}
 
 
-def machine() -> str:
+def machine(measured: str = "CPU") -> str:
     load = os.getloadavg()[0]
     return (
         f"Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"load {load:.1f} before the run; ratios are of CPU in the same round, medians (min-max)"
+        f"load {load:.1f} before the run; ratios are of {measured} in the same round, "
+        "medians (min-max)"
     )
 
 

@@ -1,0 +1,96 @@
+"""Turns as a server stores them, of a size to choose, for benchmarks that ask a store directly."""
+
+import random
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from stores import Lease, NewResponse, Outcome, SessionStore, StoredTurn
+
+OWNER = "owner"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def prose(size: int, seed: int) -> str:
+    """Words that no compression makes nothing of."""
+    chosen = random.Random(seed)
+    words = ("".join(chosen.choices(_LETTERS, k=chosen.randint(2, 9))) for _ in range(size // 3))
+    return " ".join(words)[:size]
+
+
+def message(role: str, text: str) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": "input_text", "text": text}
+    if role == "assistant":
+        part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {
+        "type": "message",
+        "id": f"msg_{secrets.token_hex(16)}",
+        "status": "completed",
+        "role": role,
+        "content": [part],
+    }
+
+
+class Turns:
+    """New ones of `size` bytes of JSON, input and output together."""
+
+    def __init__(self, size: int) -> None:
+        bare = sum(len(orjson.dumps([message(role, "")])) for role in ("user", "assistant"))
+        self._texts = [prose(max(8, (size - bare) // 2), seed) for seed in range(16)]
+
+    def new(self, parent: str | None) -> NewResponse:
+        now = datetime.now(UTC)
+        id = f"resp_{secrets.token_hex(16)}"
+        return NewResponse(
+            id=id,
+            body=_body(id, "in_progress"),
+            input=[message("user", secrets.choice(self._texts))],
+            created_at=now,
+            lease=Lease("worker", now + timedelta(seconds=60)),
+            parent=parent,
+        )
+
+    def outcome(self, new: NewResponse) -> Outcome:
+        output = [message("assistant", secrets.choice(self._texts))]
+        return Outcome("completed", _body(new.id, "completed"), output)
+
+    @staticmethod
+    def size_of(turn: StoredTurn) -> int:
+        return len(orjson.dumps(turn.input)) + len(orjson.dumps(turn.output))
+
+    async def append(self, store: SessionStore, parent: str | None) -> str:
+        new = self.new(parent)
+        await store.reserve(new, owner=OWNER)
+        await store.finish(new.id, self.outcome(new), owner=OWNER, lease=new.lease)
+        return new.id
+
+    async def chain(self, store: SessionStore, turns: int, *, behind: str | None = None) -> str:
+        """The id of its last turn."""
+        for _ in range(turns):
+            behind = await self.append(store, behind)
+        assert behind is not None
+        return behind
+
+
+def _body(id: str, status: str) -> dict[str, Any]:
+    return {
+        "id": id,
+        "object": "response",
+        "created_at": 1760000000,
+        "status": status,
+        "model": "m",
+        "error": None,
+        "instructions": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "store": True,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "truncation": "disabled",
+        "usage": {"input_tokens": 100, "output_tokens": 64, "total_tokens": 164},
+    }
