@@ -33,6 +33,9 @@ def new_key(
     now = datetime.now(UTC)
     if not owner:
         raise _invalid("owner", "is missing: whose responses shall the key see?")
+    for field, text in (("owner", owner), ("name", name or "")):
+        if "\x00" in text:
+            raise _invalid(field, "holds a NUL, which no database keeps")
     if budget_duration is not None and max_budget is None:
         raise _invalid("budget_duration", "needs max_budget")
     for limit, value in (("rpm", rpm), ("tpm", tpm)):
@@ -105,6 +108,8 @@ def _expiry(text: str, now: datetime) -> datetime:
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     if moment <= now:
         raise _invalid("expires", f"is over already: {text[:40]!r}")
+    if moment - now > timedelta(seconds=MOST_DURATION_S):
+        raise _invalid("expires", f"is more than a hundred years away: {text[:40]!r}")
     return moment
 
 

@@ -5,7 +5,7 @@ Who asks sees their own; the master key of a server sees everybody's.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Protocol, cast
 
 from starlette.datastructures import QueryParams
@@ -61,7 +61,7 @@ def query_of(asked: QueryParams, *, owner: str | None) -> UsageQuery:
         name: value for name, value in asked.items() if name in GROUPS
     }
     if "day" in where:
-        moment("day", str(where["day"]))
+        where["day"] = _day(str(where["day"]))
     if owner is not None:
         if where.get("owner", owner) != owner:
             raise _invalid("owner", "can only be your own")
@@ -73,6 +73,13 @@ def query_of(asked: QueryParams, *, owner: str | None) -> UsageQuery:
         where=where,
         limit=_limit(asked.get("limit", "1000")),
     )
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise _invalid("day", f"must be a date such as 2026-05-17, not {text[:50]!r}") from None
 
 
 def groups(text: str) -> list[Group]:
@@ -122,7 +129,7 @@ def _one_more(query: UsageQuery) -> UsageQuery:
 
 
 def _limit(text: str) -> int:
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_ROWS:
+    if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MOST_ROWS:
         return int(text)
     raise _invalid("limit", f"must be a whole number from 1 to {MOST_ROWS}, not {text[:20]!r}")
 
