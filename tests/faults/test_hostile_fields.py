@@ -1,0 +1,295 @@
+"""Every place of every request, filled with what breaks things: a clear 4xx or an answer, at once.
+
+Places are found in the table of routes and in one full body per route, so that a new route or
+parameter is tried, too. `RESPONSES_MW_EXAMPLES` says how many requests are made on each store.
+"""
+
+import copy
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+import pytest
+from every_store import store, store_url
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from live import live
+
+from responses_mw import ResponsesApp, Settings
+from responses_mw.cli.standalone import Standalone
+from responses_mw.openapi_routes import OPERATIONS
+from responses_mw.router import Deployment
+from responses_mw.telemetry.log import JSONLines, TextLines
+from responses_mw.testing import EchoProvider
+from stores import SessionStore
+
+__all__ = ["store", "store_url"]
+
+EXAMPLES = int(os.environ.get("RESPONSES_MW_EXAMPLES", "12")) * 20
+MASTER = "sk-master-key"
+SLOWEST_S = 3.0
+HOOK = "@here@"
+"""Where a value of a body goes that JSON does not have."""
+
+TEXTS = [
+    "", "0", "-1", "9" * 30, "1e400", "nan", "null", "a\x00b", "\x00", "%00", "..",
+    "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "x\r\nset-cookie: evil=1", '\n{"level":"info"}',
+    "\u202eevil\u2066", "\u0130\u0131\ufb01", "\ud7ff\ue000\uffff", "$1", "{0}", "%s%n",
+    "'; DROP TABLE rmw_response; --", "%' OR '1'='1", "${jndi:ldap://127.0.0.1/}", "A" * 5000,
+    "resp_" + "0" * 32, "conv_" + "0" * 32, "msg_" + "0" * 32 + "_0", "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59", "2026-02-30",
+]  # fmt: skip
+VALUES: list[Any] = [
+    None, True, False, 0, -1, 2**53, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 1e308, -1e308, 0.5,
+    [], {}, [None], [[]], [{}], {"": {}}, {"type": None}, {"id": "\x00"}, {"type": "message"},
+    ["x"] * 200,
+]  # fmt: skip
+TOKENS = [
+    b"1e400", b"1" + b"0" * 400, b"-0", b"1E-400", b"NaN", b"-Infinity", b'"\\ud800"', b'"\\u0000"',
+    b"[" * 300 + b"]" * 300, b'{"a":' * 300 + b"1" + b"}" * 300, b'{"type":"x","type":"message"}',
+    b'"\xff"', b"\xef\xbb\xbf1", b"", b'"a":1', b"[" * 5000,
+]  # fmt: skip
+HEADERS = [
+    "authorization", "x-litellm-tags", "x-litellm-timeout", "x-litellm-session-id", "x-session-id",
+    "traceparent", "tracestate", "content-type", "content-encoding", "origin", "host", "cookie",
+    "x-forwarded-for", "x-request-id", "accept", "idempotency-key",
+]  # fmt: skip
+
+HI = {"role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+PICTURE = {"type": "input_image", "image_url": "http://127.0.0.1:9/a.png", "detail": "low"}
+PAPER = {"type": "input_file", "file_url": "http://127.0.0.1:9/a.pdf", "filename": "a.pdf"}
+ITEMS = [
+    {"id": "ours", "role": "user", "content": [HI["content"][0], PICTURE, PAPER]},
+    {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c1", "output": "ok"},
+    {"type": "reasoning", "summary": [], "encrypted_content": "rmw1.AAAA"},
+]
+FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+FORMAT = {"type": "json_schema", "name": "n", "schema": {"type": "object"}}
+ASKED = {
+    "model": "any/x",
+    "input": ITEMS,
+    "instructions": "Be brief.",
+    "tools": [FUNCTION],
+    "tool_choice": {"type": "function", "name": "f"},
+    "text": {"format": FORMAT, "verbosity": "low"},
+    "reasoning": {"effort": "low", "summary": "auto"},
+    "prompt_cache_options": {"mode": "implicit", "ttl": "30m"},
+}
+BODIES: dict[str | None, Any] = {
+    "create": {
+        **ASKED,
+        "metadata": {"tags": "a,b", "k": "v"},
+        "user": "u",
+        "safety_identifier": "s",
+        "prompt_cache_key": "p",
+        "temperature": 1,
+        "top_p": 1,
+        "top_logprobs": 1,
+        "max_output_tokens": 100,
+        "include": ["reasoning.encrypted_content"],
+        "context_management": [{"type": "compaction", "compact_threshold": 100_000}],
+        "stream": False,
+        "store": True,
+        "stream_options": {"include_obfuscation": False},
+    },
+    "count": {name: ASKED[name] for name in ("model", "input", "instructions", "tools")},
+    "compact": {name: ASKED[name] for name in ("model", "input", "prompt_cache_options")},
+    "new_conversation": {"metadata": {"a": "b"}, "items": ITEMS},
+    "conversation_update": {"metadata": {"a": "b"}},
+    "new_items": {"items": ITEMS},
+    "new_key": {
+        "owner": "o",
+        "name": "n",
+        "models": ["any/x"],
+        "max_budget": 1.0,
+        "budget_duration": "1d",
+        "rpm": 10,
+        "tpm": 10,
+        "expires": "1d",
+    },
+    "revoked_keys": {"keys": ["key_x"]},
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: valid, but in one place."""
+
+    method: str
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield at
+    if isinstance(value, dict):
+        for key in value:
+            yield from places(value[key], (*at, key))
+    elif isinstance(value, list):
+        for n, inner in enumerate(value):
+            yield from places(inner, (*at, n))
+
+
+def with_value(body: Any, at: tuple[Any, ...], value: Any) -> Any:
+    if not at:
+        return value
+    changed = copy.deepcopy(body)
+    holder = changed
+    for step in at[:-1]:
+        holder = holder[step]
+    holder[at[-1]] = value
+    return changed
+
+
+ROUTES = [
+    (method, path, operation)
+    for path, methods in OPERATIONS.items()
+    for method, operation in methods.items()
+]
+
+
+@st.composite
+def hostile(draw: st.DrawFn) -> Asked:
+    method, path, operation = draw(st.sampled_from(ROUTES))
+    body = BODIES[operation.body] if operation.body else None
+    sent = None if body is None else orjson.dumps(body)
+    kinds = ["query", "header"] + ["path"] * ("{" in path) + ["body"] * 4 * (body is not None)
+    text = draw(st.one_of(st.sampled_from(TEXTS), st.text(max_size=20)))
+    match draw(st.sampled_from(kinds)):
+        case "path":
+            name = draw(st.sampled_from([part for part in path.split("/") if "{" in part]))
+            return Asked(method, path.replace(name, quote(text.encode(), safe="")), body=sent)
+        case "query":
+            name = draw(st.sampled_from([*operation.query, "include", "unknown"]))
+            return Asked(method, path, query={name: text}, body=sent)
+        case "header":
+            # What no header can hold is refused by any HTTP server before it is ours.
+            shown = "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
+            return Asked(method, path, headers={draw(st.sampled_from(HEADERS)): shown}, body=sent)
+    at = draw(st.sampled_from(list(places(body))))
+    filled = draw(st.one_of(st.just(text), st.sampled_from(VALUES), st.sampled_from(TOKENS)))
+    if isinstance(filled, bytes):
+        hook = orjson.dumps(with_value(body, at, HOOK))
+        return Asked(method, path, body=hook.replace(orjson.dumps(HOOK), filled))
+    return Asked(method, path, body=orjson.dumps(with_value(body, at, filled)))
+
+
+@dataclass
+class House:
+    """A server with all that requests can name, and its log, in both of its forms."""
+
+    http: httpx.AsyncClient
+    ids: dict[str, str]
+    lines: list[str]
+
+    async def ask(self, asked: Asked) -> None:
+        path = asked.path
+        for name, id in self.ids.items():
+            path = path.replace(name, id)
+        begun = time.monotonic()
+        request = self.http.build_request(
+            asked.method, path, params=asked.query, content=asked.body, headers=asked.headers
+        )
+        answer = await self.http.send(request)
+        assert time.monotonic() - begun < SLOWEST_S
+        assert answer.status_code < 500, answer.text
+        assert not {"set-cookie", "evil"} & set(answer.headers)
+        if answer.status_code >= 400:
+            error = answer.json()["error"]
+            assert set(error) == {"message", "type", "param", "code"}
+            assert len(answer.content) < 3000
+            assert error["message"].isprintable() or answer.status_code == 404
+
+
+class Kept(logging.Handler):
+    """What a server's log would have, each record in both forms."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+        self._forms = (JSONLines(), TextLines())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines += [form.format(record) for form in self._forms]
+
+
+@pytest.fixture
+async def house(store: SessionStore) -> AsyncIterator[House]:
+    models = {"any/*": Deployment(EchoProvider(), model="*"), "echo": EchoProvider()}
+    app = ResponsesApp(
+        store=store, models=models, settings=Settings(drain_s=1, conversation_wait_s=0.2)
+    )
+    lines: list[str] = []
+    handler, logger = Kept(lines), logging.getLogger("responses_mw")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        async with (
+            live(Standalone(app, key=MASTER)) as address,
+            httpx.AsyncClient(
+                base_url=f"http://{address}",
+                timeout=20,
+                trust_env=False,
+                headers={"authorization": f"Bearer {MASTER}"},
+            ) as http,
+        ):
+            yield House(http, await made(http), lines)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+async def made(http: httpx.AsyncClient) -> dict[str, str]:
+    """What the paths of the table can name."""
+    response = await http.post("/responses", json={"model": "echo", "input": "before"})
+    conversation = await http.post("/conversations", json={"items": ITEMS})
+    return {
+        "/responses/{id}": f"/responses/{response.json()['id']}",
+        "/conversations/{id}": f"/conversations/{conversation.json()['id']}",
+        "{item_id}": "ours",
+        "{name}": "echo",
+    }
+
+
+async def test_no_place_of_a_request_breaks_the_server(house: House) -> None:
+    before = (await house.http.get("/models")).json()
+    tried = 0
+
+    @given(asked=hostile())
+    @seed(1)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    def collect(asked: Asked) -> None:
+        requests.append(asked)
+
+    requests: list[Asked] = []
+    collect()
+    for asked in requests:
+        if asked.method == "DELETE" and "{" in asked.path:
+            continue  # what the other paths name must stay
+        try:
+            await house.ask(asked)
+        except AssertionError as error:
+            raise AssertionError(f"{asked}: {error}") from error
+        tried += 1
+    print(f"{tried} requests")
+    assert tried > EXAMPLES // 2
+    assert (await house.http.get("/models")).json() == before
+    for path in ("/responses/{id}", "/conversations/{id}"):
+        assert (await house.http.get(house.ids[path])).status_code == 200
+    assert house.lines
+    assert not [line for line in house.lines if len(line.splitlines()) != 1]
