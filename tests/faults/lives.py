@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     initialize,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -36,6 +37,8 @@ from stores import open_store
 OWNERS = ("ann", "bob")
 RUNNING = ("queued", "in_progress")
 HALF = "half"
+ROOTS = 3
+"""Chains and conversations of one life: few, so that much happens to each."""
 
 Event = dict[str, Any]
 
@@ -129,6 +132,7 @@ class Lives(RuleBasedStateMachine):
 
     # --- what happens
 
+    @precondition(lambda self: sum(it.parent is None for it in self.known.values()) < ROOTS)
     @rule(target=ids, owner=st.sampled_from(OWNERS), stream=st.booleans())
     def ask(self, owner: str, stream: bool) -> str | None:
         return self._run(self._ask(owner, None, stream=stream))
@@ -184,6 +188,7 @@ class Lives(RuleBasedStateMachine):
             racing.append(self._resume(id, owner, 3))
         self._run(self._together(racing))
 
+    @precondition(lambda self: len(self.conversations) < ROOTS)
     @rule(target=lines, owner=st.sampled_from(OWNERS))
     def begin(self, owner: str) -> str:
         return self._run(self._begin(owner))
