@@ -1,15 +1,21 @@
-# Untested: no container engine was at hand where this was written. docs/containers.md says how it
-# is meant to be used.
+# Never built: no container engine was at hand where this was written. docs/containers.md says what
+# was tried of it and what was not.
 FROM python:3.13-slim
 
-WORKDIR /app
+# Of those in pyproject.toml. Bedrock, Vertex and Entra need theirs: --build-arg EXTRAS=...,bedrock
+ARG EXTRAS=server,postgres,metrics,redis
+
+WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY responses_mw responses_mw
 COPY stores stores
-RUN pip install --no-cache-dir '.[server,postgres]' \
+RUN pip install --no-cache-dir --root-user-action=ignore ".[${EXTRAS}]" \
+    && rm -r /src/* \
     && useradd --create-home responses \
     && install -d -o responses /data
 
+# Providers and hooks of your own (python/package.module:attribute) are found from here.
+WORKDIR /app
 USER responses
 ENV RESPONSES_MW_HOST=0.0.0.0 \
     RESPONSES_MW_PORT=4000 \

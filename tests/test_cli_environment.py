@@ -1,10 +1,15 @@
 """`responses-mw serve` configured by its environment alone, as a container is."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from served import COMMAND, PATIENCE_S, config, environment, serving
+
+from responses_mw.cli.serving import Serving
+from responses_mw.errors import ConfigurationError
 
 
 def test_the_configuration_may_be_named_by_a_variable(tmp_path: Path) -> None:
@@ -28,3 +33,13 @@ def test_the_address_may_be_named_by_variables(tmp_path: Path) -> None:
     )
     assert ended.returncode == 1
     assert "0.0.0.0" in ended.stderr  # which needs a key
+
+
+def test_a_file_of_models_needs_no_local_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    file = Path(config(tmp_path, echo="python/responses_mw.testing:EchoProvider"))
+    assert list(Serving.resolve(config_file=file, store="memory://").models) == ["echo"]
+    with pytest.raises(ConfigurationError, match="the local model needs xllamacpp"):
+        Serving.resolve(config_file=None, store="memory://")

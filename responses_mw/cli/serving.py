@@ -61,8 +61,9 @@ class Serving:
         log: str | None = None,
     ) -> "Serving":
         """Options first, then the environment, then the file, then what needs no configuration."""
-        loaded = config.Config(config.local_models())
-        if config_file is not None:
+        if config_file is None:
+            loaded = config.Config(config.local_models())
+        else:
             # As `python -m` would: a provider of one's own often lies beside where one stands.
             sys.path.insert(0, os.getcwd())
             loaded = config.load(config_file)
