@@ -14,9 +14,9 @@ from benchmarks.wire import Format, Shape, responses_request, upstream_path, ups
 PASS_THROUGH = "pass-through"
 _SHORT = Shape()
 
-Serving = Literal["through", "warm", "cold", "workers"]
+Serving = Literal["through", "warm", "cold", "workers", "litellm"]
 """Who is asked: the pass-through, or a server that keeps histories in memory, one that keeps none,
-or one of two workers."""
+or one of two workers; or LiteLLM's proxy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class Case:
     """`depth` is that of the turn itself, 1 for the first of a chain; it is kept about there.
 
     `aim` is for CPU beside the pass-through's, `beside_aim` for CPU beside that of the case
-    `beside`. `concurrency` is the workload's unless it is given.
+    `beside`. `concurrency` is the workload's unless it is given. `socket` asks over WebSockets,
+    `chat` for chat completions.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Case:
     concurrency: int | None = None
     serving: Serving = "warm"
     socket: bool = False
+    chat: bool = False
     aim: float | None = None
     beside: str = "depth 1"
     beside_aim: float | None = None
@@ -67,12 +69,16 @@ class Workload:
             return self._through(port=port, requests=requests, concurrency=case.concurrency)
         body = responses_request(self.model, self.shape, stream=self.stream, store=case.store)
         check = "response stream" if self.stream else "response"
+        path = "/v1/responses"
+        if case.chat:
+            body = upstream_request("chat", self.shape, stream=self.stream) | {"model": self.model}
+            path, check = "/v1/chat/completions", "chat stream" if self.stream else "chat"
         if case.socket:
             del body["stream"]
             body, check = {"type": "response.create", **body}, "socket"
         return Job(
             port=port,
-            path="/v1/responses",
+            path=path,
             body=body,
             check=check,
             shape=self.shape,
@@ -216,6 +222,17 @@ def _named(only: str, name: str) -> bool:
     if only.startswith("="):
         return only[1:].casefold() == name.casefold()
     return only.casefold() in name.casefold()
+
+
+def compared(todo: Plan) -> Plan:
+    """The same without a store, beside LiteLLM's proxy."""
+    cases = (
+        Case(name="store: false", store=False),
+        Case(name="LiteLLM, responses", store=False, serving="litellm", beside="store: false"),
+        Case(name="LiteLLM, chat", serving="litellm", chat=True, beside="store: false"),
+    )
+    chosen = [replace(each, cases=cases) for each in todo.workloads if each.upstream == "chat"]
+    return replace(todo, workloads=tuple(chosen))
 
 
 def configuration(upstream: str, shapes: Sequence[Shape] = ()) -> dict[str, Any]:

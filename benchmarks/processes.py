@@ -92,21 +92,25 @@ def client() -> Iterator[Client]:
 
 @contextlib.contextmanager
 def server(
-    command: Sequence[str | Path], *, tree: Path = ROOT, end: signal.Signals = signal.SIGTERM
+    command: Sequence[str | Path],
+    *,
+    tree: Path = ROOT,
+    end: signal.Signals = signal.SIGTERM,
+    port: int | None = None,
 ) -> Iterator[Server]:
-    """Something that prints its address once it is about to listen. `tree` is the checkout whose
-    code it runs."""
+    """Something that prints its address once it is about to listen, or was told its `port`. `tree`
+    is the checkout whose code it runs."""
     with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
             cwd=tree,
             env=environment(tree),
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if port is None else errors,
             stderr=errors,
         )
         try:
-            port = _port(process)
+            port = port or _port(process)
             _wait_for(port)
             yield Server(process.pid, port, time.perf_counter() - started)
         except BrokenRun as error:
@@ -123,8 +127,10 @@ def python(module: str, *arguments: str) -> list[str]:
 
 
 def environment(tree: Path = ROOT) -> dict[str, str]:
-    """Where `tree` comes before what is installed, and bytecode is cached as usual."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RESPONSES_")}
+    """Where `tree` comes before what is installed, bytecode is cached as usual, and nobody counts
+    which lines are run."""
+    ours = ("RESPONSES_", "COVERAGE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, "PYTHONPATH": str(tree)}
 
@@ -147,7 +153,7 @@ def _port(process: "subprocess.Popen[bytes]") -> int:
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(1000):
+    for _ in range(6000):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:

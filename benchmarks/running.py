@@ -1,7 +1,10 @@
 """Everything that a measurement needs at once: the load, the upstream, and servers as asked for."""
 
 import contextlib
+import os
+import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +57,10 @@ class Servers:
             with server(python("benchmarks.passthrough", self._upstream.address)) as through:
                 yield Stored(through, lambda: 0)
             return
+        if serving == "litellm":
+            with _litellm(self._upstream.address) as proxy:
+                yield Stored(proxy, lambda: 0)
+            return
         with (
             tempfile.TemporaryDirectory(prefix="responses-mw-bench-") as folder,
             database(self._store) as (url, size),
@@ -95,6 +102,34 @@ def serve(
             command += ["--workers", "2"]
     with server(command, tree=tree, end=end) as served:
         yield served
+
+
+@contextlib.contextmanager
+def _litellm(upstream: str) -> Iterator[Server]:
+    """Its proxy with the same models, without a database."""
+    program = os.environ.get("LITELLM") or shutil.which("litellm")
+    if program is None:
+        sys.exit(
+            "LiteLLM is not installed: `pip install 'litellm[proxy]'` in an environment of its "
+            "own, and name its program with LITELLM=.../bin/litellm"
+        )
+    with (
+        tempfile.TemporaryDirectory(prefix="responses-mw-bench-") as folder,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        port = taken.getsockname()[1]
+        taken.close()
+        config = Path(folder, "config.yaml")
+        chat = [
+            entry
+            for entry in configuration(upstream)["model_list"]
+            if "use_chat_completions_api" in entry["litellm_params"]
+        ]
+        config.write_bytes(orjson.dumps({"model_list": chat}))
+        unlocked = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=true"
+        command = ["/usr/bin/env", unlocked, program, "--config", config]
+        with server([*command, "--host", "127.0.0.1", "--port", str(port)], port=port) as proxy:
+            yield proxy
 
 
 @contextlib.contextmanager

@@ -107,44 +107,40 @@ def _copies(name: str, patterns: dict[str, Row], crowd: Crowd) -> Iterator[tuple
 
 
 def _changes(name: str, patterns: dict[str, Row], crowd: Crowd) -> Iterator[Row]:
-    """What is different in each copy."""
-    mine = patterns["rmw_response"]["owner"]
-    for chain in range(crowd.chains):
-        place = {
-            "branch": int.from_bytes(_digest("branch", chain)[:8], "big") >> 1,
-            "owner": mine if chain % 2 == 0 else f"owner-{chain % 2000}",
-        }
-        talk = None
-        if "head" in patterns and chain % 10 == 0:
-            talk = f"conv_{_digest('talk', chain).hex()}"
-        if name in ("rmw_turn", "rmw_response", "rmw_usage"):
-            newest = patterns["rmw_response"]["created_at"]
-            for depth in range(crowd.length):
-                number = depth * crowd.chains + chain
-                created_at = newest - number * (crowd.days * DAY // crowd.responses)
-                yield _in_chain(name, {**place, "depth": depth}, talk, number, created_at)
-        elif (row := _of_chain(name, place, talk, chain, crowd)) is not None:
-            yield row
+    """What is different in each copy; oldest first, as they would have come."""
+    pattern = patterns["rmw_response"]
+    step = crowd.days * DAY // crowd.responses
+    in_chains = name in ("rmw_turn", "rmw_response", "rmw_usage")
+    for depth in range(crowd.length) if in_chains else (crowd.length - 1,):
+        for chain in range(crowd.chains):
+            number = depth * crowd.chains + chain
+            place = {
+                "branch": int.from_bytes(_digest("branch", chain)[:8], "big") >> 1,
+                "owner": pattern["owner"] if chain % 2 == 0 else f"owner-{chain % 2000}",
+                "depth": depth,
+                "created_at": pattern["created_at"] - (crowd.responses - number) * step,
+            }
+            talk = f"conv_{_digest('talk', chain).hex()}" if "head" in patterns else None
+            row = _change(name, place, _id(number), talk if chain % 10 == 0 else None)
+            if row is not None:
+                yield row
 
 
-def _in_chain(name: str, place: Row, talk: str | None, number: int, created_at: int) -> Row:
-    if name == "rmw_turn":
-        return {"branch": place["branch"], "depth": place["depth"]}
-    id = _id(number)
-    if name == "rmw_usage":
-        return {"response": id, "owner": place["owner"], "created_at": created_at}
-    return {**place, "id": id, "created_at": created_at, "conversation": talk}
-
-
-def _of_chain(name: str, place: Row, talk: str | None, chain: int, crowd: Crowd) -> Row | None:
-    branch, owner = place["branch"], place["owner"]
+def _change(name: str, place: Row, id: str, talk: str | None) -> Row | None:
+    owned = {name: place[name] for name in ("owner", "created_at")}
     match name:
+        case "rmw_turn":
+            return {"branch": place["branch"], "depth": place["depth"]}
+        case "rmw_response":
+            return {**place, "id": id, "conversation": talk}
+        case "rmw_usage":
+            return {**owned, "response": id}
         case "rmw_branch":
-            return {"id": branch, "owner": owner, "parent": None, "fork": None}
+            return {"id": place["branch"], "owner": place["owner"], "parent": None, "fork": None}
         case "rmw_conversation" if talk is not None:
-            return {"id": talk, "owner": owner, "running": None}
+            return {**owned, "id": talk, "running": None}
         case "head" if talk is not None:
-            return {**place, "id": talk, "conversation": talk, "depth": crowd.length - 1}
+            return {**place, "id": talk, "conversation": talk}
         case _:
             return None
 

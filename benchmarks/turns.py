@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import profiling, report
-from benchmarks.cases import WORKLOADS, Case, Workload, plan
+from benchmarks.cases import WORKLOADS, Case, Workload, compared, plan
 from benchmarks.databases import STORES
 from benchmarks.measure import Figures
 from benchmarks.running import bench
@@ -32,6 +32,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--against", metavar="DIR", type=Path, help="another checkout to run beside this one"
     )
     parser.add_argument(
+        "--compare", choices=("litellm",), help="beside its proxy, nothing stored; see LITELLM"
+    )
+    parser.add_argument(
         "--profile", metavar="WORKLOAD/CASE", help="where CPU goes, as in 'stream of 64/depth 20'"
     )
     options = parser.parse_args(arguments)
@@ -50,6 +53,8 @@ def _measure(options: argparse.Namespace) -> None:
     if options.against is not None:
         print(f"other: {options.against}")
     todo = plan(quick=options.quick, only=options.only)
+    if options.compare:
+        todo = compared(todo if options.only else plan(quick=True))
     found: list[tuple[str, str, Figures]] = []
     for store in options.store:
         print(f"store: {store}")

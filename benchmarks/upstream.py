@@ -51,6 +51,9 @@ class Upstream(asyncio.Protocol):
 
     def _answer(self, head: bytes, body: bytes) -> None:
         path = head.split(b" ", 2)[1].decode().partition("?")[0]
+        if path.rpartition("/")[2] not in _FORMATS:  # some ask first which models there are
+            self._transport.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            return
         _, deltas, gap, swell, rest = path.split("/", 4)
         shape = Shape.of(deltas, gap, swell)
         stream = b'"stream":true' in body or "streamGenerate" in rest

@@ -112,20 +112,12 @@ def check_response(body: bytes, shape: Shape) -> int:
 
 
 def check_response_stream(body: bytes, shape: Shape) -> int:
-    _demand(body.endswith(b"\n\ndata: [DONE]\n\n"), "no [DONE]", body)
-    return check_responses_stream(body, shape)
+    _demand(body.endswith(b"data: [DONE]\n\n"), "no [DONE]", body)
+    return check_events(body, shape)
 
 
-def check_responses_stream(body: bytes, shape: Shape) -> int:
-    """As an upstream sends it, which says no [DONE]."""
-    _demand_deltas(body, b"event: response.output_text.delta\n", shape)
-    start = body.rfind(b"event: response.completed\n")
-    _demand(start > 0, "no response.completed", body)
-    return check_response(body[start:], shape)
-
-
-def check_socket(body: bytes, shape: Shape) -> int:
-    """The messages of one turn on a WebSocket, one a line."""
+def check_events(body: bytes, shape: Shape) -> int:
+    """The events of one response, as an upstream sends them or on a WebSocket: without [DONE]."""
     _demand_deltas(body, b'{"type":"response.output_text.delta"', shape)
     start = body.rfind(b'{"type":"response.completed"')
     _demand(start > 0, "no response.completed", body)
@@ -156,7 +148,7 @@ _COUNT = rb'.*"promptTokenCount": *(\d+)'
 CHECKS: dict[str, Check] = {
     "response": check_response,
     "response stream": check_response_stream,
-    "socket": check_socket,
+    "socket": check_events,
     "chat": _whole(_PROMPT),
     "chat stream": _streamed(_PROMPT, delta=b'"content":" w', end=b"data: [DONE]\n\n"),
     "anthropic": _whole(_INPUT),
@@ -164,7 +156,7 @@ CHECKS: dict[str, Check] = {
     "gemini": _whole(_COUNT),
     "gemini stream": _streamed(_COUNT, delta=b'"text":" w', end=b'"finishReason"'),
     "responses": check_response,
-    "responses stream": check_responses_stream,
+    "responses stream": check_events,
 }
 FIRST: dict[str, str] = {
     "response": '"text":" w',
