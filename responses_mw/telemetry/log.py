@@ -67,6 +67,7 @@ def fields(record: TurnRecord) -> dict[str, Any]:
         "user": record.end_user,
         "model": record.model,
         "deployment": record.deployment,
+        "fallback": record.fallback,
         "upstream_model": record.upstream_model,
         "status": record.status,
         "error": record.error,

@@ -245,6 +245,7 @@ def _answered(record: TurnRecord) -> Mapping[str, Any]:
         _ANSWERED_BY: record.upstream_model,
         "responses_mw.status": record.status,
         "responses_mw.deployment": record.deployment,
+        "responses_mw.fallback": record.fallback,
         "responses_mw.cost": None if cost is None else cost / _NANO,
     }
     if usage is not None:

@@ -19,6 +19,7 @@ from responses_mw.app import ResponsesApp
 from responses_mw.deltas import TextDelta
 from responses_mw.errors import UpstreamUnavailable
 from responses_mw.records import Content
+from responses_mw.router import Routing
 from responses_mw.settings import Settings
 from responses_mw.telemetry.log import JSONLines, TextLines
 from responses_mw.testing import EchoProvider, ScriptedProvider
@@ -119,6 +120,13 @@ async def test_a_fallback_is_counted(lines: Lines) -> None:
     assert {event["deployment"] for event in lines.turns} == {"up"}
     [fallen] = {event["fallbacks"] for event in lines.turns} - {0}
     assert fallen == 1
+
+
+async def test_who_answered_in_whose_place_is_told(lines: Lines) -> None:
+    models = {"m": ScriptedProvider(UpstreamUnavailable("no connection")), "n": EchoProvider()}
+    app = ResponsesApp(store=MemoryStore(), models=models, routing=Routing(fallbacks={"m": ["n"]}))
+    await ask(app, {"model": "m", "input": "a"}, {"model": "n", "input": "a"})
+    assert [event["fallback"] for event in lines.turns] == ["m->n", None]
 
 
 async def test_what_was_said_is_not_told(lines: Lines) -> None:

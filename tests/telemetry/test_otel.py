@@ -91,6 +91,20 @@ async def answered(exchange: Exchange) -> None:
     await exchange.whole({"id": "x", "choices": [choice], "usage": usage})
 
 
+async def test_a_chain_that_goes_on_elsewhere_says_so(telemetry: Telemetry) -> None:
+    async with upstream(answered, refused) as down, upstream(answered) as up:
+        app = serving(
+            telemetry,
+            Deployment(HTTPProvider(ChatCompletions(), base_url=down.url), id="a", order=1),
+            Deployment(HTTPProvider(ChatCompletions(), base_url=up.url), id="b", order=2),
+        )
+        [first] = await ask(app, {})
+        [second] = await ask(app, {"previous_response_id": first.json()["id"]})
+    assert second.headers["x-responses-mw-fallback"] == "a->b"
+    turns = [told(span) for span in telemetry.spans if "responses_mw.status" in told(span)]
+    assert [turn.get("responses_mw.fallback") for turn in turns] == [None, "a->b"]
+
+
 async def test_a_trace_of_one_fallback_shows_both_attempts(telemetry: Telemetry) -> None:
     async with upstream(refused) as down, upstream(answered) as up:
         app = serving(
