@@ -21,13 +21,18 @@ SLOW = asking(10, pause_s=0.02)
 
 
 @contextlib.asynccontextmanager
-async def serving(store: SessionStore, *, lease_s: float = 20) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    store: SessionStore, *, lease_s: float = 20, opened: bool = True
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Not `opened`: mounted in a host without a lifespan, it opens at the first request."""
     settings = Settings(lease_s=lease_s, drain_s=5)
     app = ResponsesApp(store=store, models={"paced": Paced()}, settings=settings)
-    async with live(app) as address:
+    async with live(app, lifespan="on" if opened else "off") as address:
         url = f"http://{address}"
         async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
             yield http
+    if not opened:
+        await app.aclose()
 
 
 async def told(http: httpx.AsyncClient, text: str, begun: asyncio.Event | None = None) -> list[Any]:

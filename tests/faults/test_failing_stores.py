@@ -4,12 +4,14 @@ as soon as the fault is."""
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,10 @@ from kills import stranded, text_of
 from victims import answer_to, asking
 
 from stores import PostgresStore, SQLiteStore
+
+LONG = asking(10, pause_s=0.02, nonce=random.Random(1).randbytes(60_000).hex())
+"""Too long for the room that is left in a table, and hardly to be compressed."""
+
 
 # --- SQLite
 
@@ -65,14 +71,34 @@ async def test_a_turn_that_cannot_be_kept_is_never_completed(tmp_path: Path) -> 
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
+    with mounted(megabytes=2) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def mounted(*, megabytes: int) -> Iterator[Path]:
+    """A file system of its own, so small that it can be filled."""
     folder = Path(tempfile.mkdtemp(prefix="rmw-full-"))
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         folder.rmdir()
         pytest.skip("no permission to mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-    folder.rmdir()
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
+
+
+def filled(folder: Path) -> Path:
+    """The file that takes whatever room was left."""
+    ballast = folder / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        for size in (1 << 16, 4096):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return ballast
 
 
 async def test_a_full_disk_breaks_nothing_that_was_kept(
@@ -84,10 +110,7 @@ async def test_a_full_disk_breaks_nothing_that_was_kept(
         begun = asyncio.Event()
         turn = asyncio.create_task(told(http, SLOW, begun))
         await begun.wait()
-        ballast = small_disk / "ballast"
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
+        ballast = filled(small_disk)
         events = await turn
         body = {"model": "paced", "input": asking(1, nonce="x" * 100_000)}
         refused = await http.post("/responses", json=body)
@@ -107,6 +130,84 @@ async def test_a_full_disk_breaks_nothing_that_was_kept(
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     db.close()
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nothing in it can be written; for root, whom no permission stops, by a mount."""
+    if os.geteuid() != 0:
+        files = list(folder.iterdir())
+        for path, mode in [*((file, 0o444) for file in files), (folder, 0o555)]:
+            path.chmod(mode)
+        yield
+        for path, mode in [(folder, 0o755), *((file, 0o644) for file in files)]:
+            path.chmod(mode)
+        return
+    mount = ["mount", "--bind", "-o", "ro", str(folder), str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no permission to mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_database_that_is_read_only_at_the_start_is_opened_once_it_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with serving(SQLiteStore(folder / "kept.db")) as http:
+        before = (await ask(http)).json()
+    async with serving(SQLiteStore(folder / "kept.db"), opened=False) as http:
+        with read_only(folder):
+            refused = [await ask(http), await http.get(f"/responses/{before['id']}")]
+            ready = await http.get("/health/ready")
+        assert (await http.get(f"/responses/{before['id']}")).json() == before
+        assert (await ask(http, after=before["id"])).status_code == 200
+    for answer in refused:
+        check_refusal(answer)
+    assert ready.status_code == 503
+    assert "kept.db.lock" in caplog.text
+
+
+@contextlib.contextmanager
+def immutable(*files: Path) -> Iterator[None]:
+    """Not to be written even by who has them open."""
+    names = [str(file) for file in files]
+    chattr = shutil.which("chattr")
+    if chattr is None or subprocess.run([chattr, "+i", *names], check=False).returncode != 0:
+        pytest.skip("no permission to make a file immutable, or no file system that can")
+    try:
+        yield
+    finally:
+        subprocess.run([chattr, "-i", *names], check=True)
+
+
+async def test_a_database_that_becomes_read_only_is_written_again_once_it_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "kept.db"
+    async with serving(SQLiteStore(path), lease_s=1) as http:
+        before = (await ask(http)).json()
+        begun = asyncio.Event()
+        turn = asyncio.create_task(told(http, SLOW, begun))
+        await begun.wait()
+        with immutable(path, Path(f"{path}-wal")):
+            end = one_end(await turn)
+            refused = await ask(http)
+            read = await http.get(f"/responses/{before['id']}")
+        await until_it_works(http)
+        assert (await ask(http, after=before["id"])).status_code == 200
+        async with asyncio.timeout(10):
+            while await stranded(f"sqlite:///{path}"):
+                await asyncio.sleep(0.1)
+        kept = (await http.get(f"/responses/{end['response']['id']}")).json()
+    check_refusal(refused)
+    assert read.json() == before
+    assert "the store failed: SQLite refused" in caplog.text
+    assert end["type"] == "response.failed"
+    assert (kept["status"], kept["error"]["code"]) == ("failed", "server_error")
 
 
 # --- Postgres
@@ -211,3 +312,39 @@ async def test_cut_connections_are_not_noticed(postgres_dsn: str) -> None:
         await check_kept(http, ends)
         assert {end["status"] for end in ends} == {"completed"}
         assert await stranded(postgres_dsn) == []
+
+
+async def test_a_postgres_whose_disk_is_full_keeps_what_it_has_and_takes_more_once_there_is_room(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with mounted(megabytes=24) as disk:
+        cluster = await asyncio.to_thread(Cluster)
+        try:
+            shutil.chown(disk, cluster.home.stat().st_uid)
+            run = partial(asyncio.to_thread, postgres_server.execute, cluster.url)
+            await run(f"CREATE TABLESPACE small LOCATION '{disk}'")
+            await run("CREATE DATABASE small TABLESPACE small")
+            url = cluster.url.replace("/postgres?", "/small?")
+            async with serving(PostgresStore(url), lease_s=2) as http:
+                before = (await ask(http)).json()
+                begun = asyncio.Event()
+                turn = asyncio.create_task(told(http, LONG, begun))
+                await begun.wait()
+                ballast = await asyncio.to_thread(filled, disk)
+                end = one_end(await turn)
+                body = {"model": "paced", "input": asking(1, nonce=random.randbytes(60_000).hex())}
+                refused = await http.post("/responses", json=body)
+                read = await http.get(f"/responses/{before['id']}")
+                ballast.unlink()
+                await until_it_works(http)
+                assert (await ask(http, after=before["id"])).status_code == 200
+                async with asyncio.timeout(10):
+                    while await stranded(url):
+                        await asyncio.sleep(0.1)
+                kept = (await http.get(f"/responses/{end['response']['id']}")).json()
+        finally:
+            await asyncio.to_thread(cluster.close)
+    check_refusal(refused)
+    assert read.json() == before
+    assert "(53100)" in caplog.text
+    assert (end["type"], kept["status"]) == ("response.failed", "failed")
