@@ -8,16 +8,14 @@ import contextlib
 import dataclasses
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
-from responses_mw.deltas import Delta, ItemFinished, NativeTurn, Stopped, TextDelta, singly
+from responses_mw.deltas import Delta, ItemFinished, NativeTurn, Stopped, singly
 from responses_mw.errors import ConfigurationError
+from responses_mw.given import Answer, deltas_of, is_answer
 from responses_mw.records import Caller, TurnRecord
 from responses_mw.router import Answers, Deployment
 from responses_mw.turn import Turn
-
-Answer = str | Sequence[Delta]
-"""What a hook says in the model's place: a text, or deltas."""
 
 METHODS = ("before_turn", "on_delta", "after_response")
 ANSWERED_BY = "hook"
@@ -31,8 +29,9 @@ class Hooks:
     A hook is any object with some of these methods, sync or async, or a class of such objects, of
     which one is then made for every turn (what is held back of a stream needs a place):
 
-        before_turn(turn, caller) -> Turn | str | Sequence[Delta] | None
-            None leaves the turn as it is; a str or deltas are the answer, and nobody is asked.
+        before_turn(turn, caller) -> Turn | str | Sequence[Delta] | response | None
+            None leaves the turn as it is; a str, deltas or a response that `after_response` was
+            given are the answer, and nobody is asked.
         on_delta(delta) -> Delta | Sequence[Delta] | None
             None leaves it as it is, `()` holds it back. `Stopped` is always the last chance to say
             what was held back; giving a `Stopped` for anything else ends the answer there.
@@ -120,12 +119,12 @@ class Hooked:
                 if made.model != turn.model:
                     self._check(made.model)
                 turn = made
-            elif _is_answer(made):
+            elif is_answer(made):
                 return made, self._hooks[:n]
             elif made is not None:
                 raise TypeError(
                     f"before_turn of {type(hook).__name__} returned a {type(made).__name__}; "
-                    "a Turn, a str, a sequence of deltas or None is needed"
+                    "a Turn, a str, a sequence of deltas, a response or None is needed"
                 )
         return turn, self._hooks
 
@@ -180,7 +179,7 @@ class _Given:
     """What a hook says where a model would: the deployment, its provider, and the router."""
 
     def __init__(self, answer: Answer) -> None:
-        self._deltas = [TextDelta(answer)] if isinstance(answer, str) else answer
+        self._deltas = deltas_of(answer)
 
     async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
         for delta in self._deltas:
@@ -189,11 +188,7 @@ class _Given:
     async def batches(
         self, turn: Turn, record: TurnRecord
     ) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]:
-        yield Deployment(self, id=ANSWERED_BY), list(self._deltas)
-
-
-def _is_answer(made: Any) -> TypeGuard[Answer]:
-    return isinstance(made, Sequence) and not isinstance(made, bytes)
+        yield Deployment(self, id=ANSWERED_BY), self._deltas
 
 
 async def _awaited(made: Any | Awaitable[Any]) -> Any:
