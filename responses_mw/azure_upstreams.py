@@ -15,6 +15,7 @@ from responses_mw.azure_auth import OLDER_SCOPE, V1_SCOPE, AzureAuth
 from responses_mw.config_table import Table
 from responses_mw.errors import ConfigurationError
 from responses_mw.places import Place, Served, address, check_address
+from responses_mw.routing.deployments import WILDCARD
 from responses_mw.transport import Auth
 
 _KEYS = ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY")
@@ -37,6 +38,11 @@ def azure(name: str, params: Table, *, responses: bool) -> Served:
     if path in ("", "/openai"):
         path = "/openai" if older else "/openai/v1"
         if older and not responses:
+            if WILDCARD in name:
+                raise ConfigurationError(
+                    f"{params.path}.model: with api_version {version} the address names the "
+                    "deployment, so it cannot be `*`; leave api_version out, or name each one"
+                )
             path = f"/openai/deployments/{quote(name, safe='')}"
     headers, auth = _credentials(params, _KEYS, older=older)
     place = Place(f"{parts.scheme}://{parts.netloc}{path}", headers, auth, version)
@@ -44,17 +50,14 @@ def azure(name: str, params: Table, *, responses: bool) -> Served:
 
 
 def azure_ai(name: str, params: Table, *, responses: bool) -> Served:
-    """At Foundry's /openai/v1, its older /models, or /anthropic for Claude."""
+    """At Foundry's /openai/v1, its older /models, or /anthropic for Claude; a wildcard may mean
+    both."""
     parts, version = _given(params, "AZURE_AI_API_BASE")
     version = None if version in _V1 else version
     path = _path(parts)
     host = f"{parts.scheme}://{parts.netloc}"
     if name.startswith("claude") or path.endswith("/anthropic"):
-        headers, auth = _credentials(params, _FOUNDRY_KEYS, older=False)
-        if "api-key" in headers:
-            headers["x-api-key"] = headers["api-key"]  # the official client sends both
-        url = host + (path if path.endswith("/anthropic") else "/anthropic")
-        return Served(AnthropicMessages(name="azure_ai"), Place(url, headers, auth), name)
+        return _claude(name, params, host + (path if path.endswith("/anthropic") else "/anthropic"))
     if path in ("", "/openai"):
         path = "/models" if _is_date(version) and not path else "/openai/v1"
     older = path.endswith("/models")
@@ -68,7 +71,15 @@ def azure_ai(name: str, params: Table, *, responses: bool) -> Served:
     # The older address serves models of many vendors, which know the older names only.
     dialect = GENERIC if older and not name.startswith(_OPENAI_MODELS) else AZURE
     adapter = ChatCompletions(replace(dialect, name="azure_ai"), api_version=version)
-    return Served(adapter, Place(host + path, headers, auth, version), name)
+    claude = _claude(name, params, f"{host}/anthropic") if WILDCARD in name else None
+    return Served(adapter, Place(host + path, headers, auth, version), name, claude)
+
+
+def _claude(name: str, params: Table, url: str) -> Served:
+    headers, auth = _credentials(params, _FOUNDRY_KEYS, older=False)
+    if "api-key" in headers:
+        headers["x-api-key"] = headers["api-key"]  # the official client sends both
+    return Served(AnthropicMessages(name="azure_ai"), Place(url, headers, auth), name)
 
 
 def _given(params: Table, variable: str) -> tuple[SplitResult, str | None]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import orjson
+
 from responses_mw.adapters.anthropic import AnthropicMessages
-from responses_mw.adapters.base import Adapter
 from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.bedrock_encode import Guardrail
 from responses_mw.adapters.bedrock_invoke import BedrockInvoke
@@ -23,6 +24,7 @@ from responses_mw.config_table import Table
 from responses_mw.errors import ConfigurationError
 from responses_mw.google_auth import GoogleAuth, google_project
 from responses_mw.places import Place, Served, address
+from responses_mw.routing.deployments import WILDCARD
 from responses_mw.transport import Auth
 
 _LOCATION_VARIABLES = ("VERTEXAI_LOCATION", "GOOGLE_CLOUD_LOCATION")
@@ -38,7 +40,8 @@ _STREAM_MODES: Sequence[Literal["sync", "async"]] = ("sync", "async")
 
 
 def bedrock(name: str, params: Table, base_model: str | None) -> Served:
-    """`NAME`, `converse/NAME`, or `invoke/NAME` for Claude's own format.
+    """`NAME`, `converse/NAME`, or `invoke/NAME` for Claude's own format; of `invoke/*`, what is not
+    Claude is asked by Converse.
 
     A `model_id` (an ARN) is what is asked for then, and NAME says how it wants to be asked.
     """
@@ -49,17 +52,21 @@ def bedrock(name: str, params: Table, base_model: str | None) -> Served:
     if model_id is not None:
         name, base_model = model_id, base_model or name
     guardrail = _guardrail(params.table("guardrailConfig"))
-    adapter: Adapter = BedrockConverse(base_model=base_model, guardrail=guardrail)
-    if form == "invoke":
-        if "claude" not in (base_model or name).lower():
-            raise ConfigurationError(
-                f"{params.path}.model: invoke/ is for Claude; call others by bedrock/NAME, or say "
-                "in base_model which Claude this is"
-            )
-        adapter = BedrockInvoke(guardrail=guardrail)
     region, auth = _aws(name, params)
     endpoint = address(params, "aws_bedrock_runtime_endpoint", "api_base")
-    return Served(adapter, Place(bedrock_url(region, endpoint), auth=auth), name)
+    place = Place(bedrock_url(region, endpoint), auth=auth)
+    converse = Served(BedrockConverse(base_model=base_model, guardrail=guardrail), place, name)
+    if form == "converse":
+        return converse
+    invoked = Served(BedrockInvoke(guardrail=guardrail), place, name)
+    if "claude" in (base_model or name).lower():
+        return invoked
+    if WILDCARD in name:
+        return replace(converse, claude=invoked)
+    raise ConfigurationError(
+        f"{params.path}.model: invoke/ is for Claude; call others by bedrock/NAME, or say in "
+        "base_model which Claude this is"
+    )
 
 
 def bedrock_mantle(name: str, params: Table, *, responses: bool) -> Served:
@@ -109,21 +116,55 @@ def _guardrail(params: Table) -> Guardrail | None:
 
 
 def vertex_ai(name: str, params: Table) -> Served:
-    """Google's own models, and Claude by its name."""
-    credentials = params.text("vertex_credentials") or params.text("vertex_ai_credentials")
-    project = params.text("vertex_project") or params.text("vertex_ai_project")
-    location = params.text("vertex_location") or params.text("vertex_ai_location")
+    """Google's own models, and Claude by its name; a wildcard may mean both."""
+    gemini = Gemini(name="vertex_ai", surface=VERTEX_AI)
+    key = params.text("api_key")
+    if key is not None:
+        return Served(gemini, _express(name, params, key), name)
+    credentials = _google_credentials(params)
+    project, location = _vertex(params, "project"), _vertex(params, "location")
     for variable in _LOCATION_VARIABLES:
         location = location or os.environ.get(variable)
-    adapter: Adapter = Gemini(name="vertex_ai", surface=VERTEX_AI)
-    version = "v1beta1"
+    project, host = project or google_project(credentials), address(params)
+    auth = GoogleAuth(credentials=credentials)
+
+    def at(version: str) -> Place:
+        url = base_url(project, location or "global", version=version, host=host)
+        return Place(url, auth=auth)
+
+    messages = AnthropicMessages(name="vertex_ai", server_tools=frozenset({"web_search"}))
+    claude = Served(VertexClaude(messages=messages), at("v1"), name)
     if name.startswith("claude"):
-        claude = AnthropicMessages(name="vertex_ai", server_tools=frozenset({"web_search"}))
-        adapter, version = VertexClaude(messages=claude), "v1"
-    url = base_url(
-        project or google_project(credentials),
-        location or "global",
-        version=version,
-        host=address(params),
-    )
-    return Served(adapter, Place(url, auth=GoogleAuth(credentials=credentials)), name)
+        return claude
+    return Served(gemini, at("v1beta1"), name, claude if WILDCARD in name else None)
+
+
+def _vertex(params: Table, key: str) -> str | None:
+    return params.text(f"vertex_{key}") or params.text(f"vertex_ai_{key}")
+
+
+def _google_credentials(params: Table) -> str | None:
+    """A path, JSON, or what that JSON says written as part of the file: then it is JSON here."""
+    for key in ("vertex_credentials", "vertex_ai_credentials"):
+        if params.is_table(key):
+            return orjson.dumps(params.mapping(key)).decode()
+        if (given := params.text(key)) is not None:
+            return given
+    return None
+
+
+def _express(name: str, params: Table, key: str) -> Place:
+    """Vertex AI's express mode: a key stands for a project, and Google's own models are served."""
+    for beside in ("vertex_project", "vertex_location", "vertex_credentials"):
+        if params.has(beside):
+            raise ConfigurationError(
+                f"{params.path}: with an api_key (express mode) there is no {beside}; leave out "
+                "one of the two"
+            )
+    if name.startswith("claude"):
+        raise ConfigurationError(
+            f"{params.path}.api_key: Claude is not served to keys; set vertex_project and, where "
+            "the default ones are not meant, vertex_credentials"
+        )
+    host = address(params) or "https://aiplatform.googleapis.com"
+    return Place(f"{host.rstrip('/')}/v1beta1", {"x-goog-api-key": key})

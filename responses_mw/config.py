@@ -15,7 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from responses_mw import config_known, config_python, config_routing
+from responses_mw.adapters.base import Adapter
 from responses_mw.azure_upstreams import azure, azure_ai
+from responses_mw.by_model import ByModel
 from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
 from responses_mw.config_table import Table
 from responses_mw.errors import ConfigurationError, InvalidRequest
@@ -210,16 +212,25 @@ def _providers() -> str:
 
 def _over_http(
     prefix: str, name: str, params: Table, base_model: str | None
-) -> tuple[HTTPProvider, str]:
+) -> tuple[HTTPProvider | ByModel, str]:
     """The provider, and its own name for the model."""
     responses = speaks_responses(prefix, params)
     served = _served(prefix, name, params, base_model, responses=responses)
-    place = served.place
     extra = params.table("extra_headers")
-    place.headers.update({name.lower(): extra.required_text(name) for name in extra.keys})
+    for place in (served.place, served.claude.place if served.claude else served.place):
+        place.headers.update({name.lower(): extra.required_text(name) for name in extra.keys})
+    adapter = responses_adapter(prefix, served.place, params) if responses else served.adapter
+    provider = _at(served.place, adapter, prefix, params)
+    if served.claude is None:
+        return provider, served.name
+    claude = _at(served.claude.place, served.claude.adapter, prefix, params)
+    return ByModel(provider, claude=claude), served.name
+
+
+def _at(place: Place, adapter: Adapter, prefix: str, params: Table) -> HTTPProvider:
     timeout = params.number("timeout")
     provider = HTTPProvider(
-        responses_adapter(prefix, place, params) if responses else served.adapter,
+        adapter,
         base_url=place.base_url,
         headers=place.headers,
         auth=place.auth,
@@ -227,7 +238,7 @@ def _over_http(
         name=prefix,
     )
     provider.extra_body = params.mapping("extra_body")
-    return provider, served.name
+    return provider
 
 
 def _served(

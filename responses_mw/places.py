@@ -26,12 +26,14 @@ class Place:
 class Served:
     """What answers for one entry of a configuration; `name` is the upstream's own for the model.
 
-    Where Responses is spoken, another adapter takes the place of this one.
+    Where Responses is spoken, another adapter takes the place of this one. `claude` is how Claude
+    is asked where the name is a wildcard that may mean it.
     """
 
     adapter: Adapter
     place: Place
     name: str
+    claude: "Served | None" = None
 
 
 def address(params: Table, *keys: str) -> str | None:
