@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MINUTE = 60_000_000
 
-_USAGE_COLUMNS = (
+USAGE_COLUMNS = (
     "response, owner, created_at, status, end_user, api_key, model, deployment, chain, tags,"
     " input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost_nano,"
     " cost_known, estimated"
@@ -43,7 +43,7 @@ def counting(first: int, source: str = "") -> str:
     one."""
     values = ", ".join(f"${number}" for number in range(first, first + 18))
     rows = f"SELECT {values} FROM {source} WHERE true" if source else f"VALUES ({values})"
-    return f"INSERT INTO rmw_usage ({_USAGE_COLUMNS}) {rows} {_AGAIN}"
+    return f"INSERT INTO rmw_usage ({USAGE_COLUMNS}) {rows} {_AGAIN}"
 
 
 COUNT = counting(1)

@@ -131,6 +131,44 @@ class ExportedTurn:
     output: list[dict[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class ExportedConversation:
+    """`hidden` are the ids of items that were deleted from it. `last_turn` is the cursor of the
+    turn it ends with."""
+
+    cursor: str
+    owner: str
+    id: str
+    created_at: datetime
+    body: dict[str, Any]
+    hidden: tuple[str, ...]
+    last_turn: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedUsage:
+    """As `Usage`; `cost_nano` None is an unknown price."""
+
+    cursor: str
+    owner: str
+    response: str
+    created_at: datetime
+    status: str
+    end_user: str | None
+    api_key: str | None
+    model: str
+    deployment: str | None
+    chain: str | None
+    tags: tuple[str, ...]
+    input_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_nano: int | None
+    estimated: bool
+
+
 class Accounts:
     keeps_accounts = False
 
@@ -184,6 +222,36 @@ class Accounts:
         limit: int = 100,
     ) -> list[ExportedTurn]:
         """Turns with content behind the cursor `after`, each once, in an order that stays."""
+        self._keeps_none()
+
+    async def export_conversations(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedConversation]:
+        """Likewise; of an end user: those that a turn of theirs stands in."""
+        self._keeps_none()
+
+    async def export_usage(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedUsage]:
+        """Likewise; of deleted responses, too."""
+        self._keeps_none()
+
+    async def empty_summaries(
+        self, owner: str, *, id: str | None = None, user: str | None = None
+    ) -> int:
+        """Empties the compactions in answers that go on from one response, or from an end user's
+        turns. To be called before `purge`, which leaves nothing to find them by. Returns in how
+        many turns there were any."""
         self._keeps_none()
 
     async def owners(self, *, user: str | None = None, id: str | None = None) -> list[str]:

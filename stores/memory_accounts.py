@@ -3,12 +3,15 @@
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 
+from stores import summaries
 from stores.account_statements import minute_of, place_of, refused
 from stores.accounts import (
+    ExportedConversation,
     ExportedTurn,
+    ExportedUsage,
     Group,
     Refusal,
     StoredKey,
@@ -18,7 +21,7 @@ from stores.accounts import (
 )
 from stores.base import RUNNING, SessionStore, StoreError
 from stores.codec import decode, from_micros, text, to_micros
-from stores.memory_branches import Branch
+from stores.memory_branches import Branch, line
 from stores.memory_rows import Conversation, Handle
 
 _VALUES: dict[Group, Callable[[Usage], Sequence[str | None]]] = {
@@ -33,6 +36,9 @@ _VALUES: dict[Group, Callable[[Usage], Sequence[str | None]]] = {
     "status": lambda row: [row.status],
     "response": lambda row: [row.response],
 }
+
+
+_EXPORTED = [field.name for field in fields(ExportedUsage)]
 
 
 @dataclass(slots=True)
@@ -54,6 +60,7 @@ class MemoryAccounts(SessionStore):
     keeps_accounts = True
     _handles: dict[str, Handle]
     _conversations: dict[str, Conversation]
+    _purges: int
 
     def __init__(self) -> None:
         self._used: dict[str, Usage] = {}
@@ -177,6 +184,71 @@ class MemoryAccounts(SessionStore):
             if (branch.number, depth) > start and not turn.blank and user in (None, turn.end_user)
         ]
         return found[:limit]
+
+    async def export_conversations(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedConversation]:
+        return [
+            ExportedConversation(
+                cursor=id,
+                owner=found.branch.owner,
+                id=id,
+                created_at=from_micros(found.created_at),
+                body=decode(found.body),
+                hidden=tuple(sorted(found.hidden)),
+                last_turn=f"{found.branch.number}:{found.depth}",
+            )
+            for id, found in sorted(self._conversations.items())
+            if id > (after or "")
+            and owner in (None, found.branch.owner)
+            and (user is None or user in {t.end_user for t in line(found.branch, found.depth)})
+        ][:limit]
+
+    async def export_usage(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedUsage]:
+        return [
+            ExportedUsage(
+                cursor=row.response,
+                **{name: getattr(row, name) for name in _EXPORTED if name != "cursor"},
+            )
+            for _, row in sorted(self._used.items())
+            if row.response > (after or "")
+            and owner in (None, row.owner)
+            and user in (None, row.end_user)
+        ][:limit]
+
+    async def empty_summaries(
+        self, owner: str, *, id: str | None = None, user: str | None = None
+    ) -> int:
+        written = 0
+        for branch in self._branches(owner):
+            for depth, turn in branch.turns.items():
+                empty = summaries.emptied(turn.output)
+                if empty is not None and self._goes_on_from(branch, depth, id=id, user=user):
+                    turn.output = empty
+                    written += 1
+        self._purges += written
+        return written
+
+    def _goes_on_from(
+        self, branch: Branch, depth: int, *, id: str | None, user: str | None
+    ) -> bool:
+        handle = None if id is None else self._handles.get(id)
+        _, *before = line(branch, depth)
+        if id is not None:
+            return handle is not None and any(turn is handle.turn for turn in before)
+        return user is not None and any(turn.end_user == user for turn in before)
 
     def _exported(self, branch: Branch, depth: int) -> ExportedTurn:
         turn, id = branch.turns[depth], branch.handles.get(depth)

@@ -4,16 +4,29 @@ The statements are shared with SQLite, but for one.
 """
 
 import hashlib
+import secrets
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from stores import account_statements as sql
-from stores.accounts import ExportedTurn, Refusal, StoredKey, Usage, UsageQuery, UsageTotal
+from stores import export_statements as exports
+from stores import summaries
+from stores.accounts import (
+    ExportedConversation,
+    ExportedTurn,
+    ExportedUsage,
+    Refusal,
+    StoredKey,
+    Usage,
+    UsageQuery,
+    UsageTotal,
+)
 from stores.base import SessionStore, StoreError
 from stores.codec import text, to_micros
 from stores.postgres_pool import Connection, Database, possible
+from stores.postgres_statements import BUMP_EPOCH, PLACES_OF_ID, PLACES_OF_USER
 
 LONGEST_NAME = 512
 """Characters of an end user's name that are kept as they are; an index entry is limited."""
@@ -32,6 +45,9 @@ SELECT r.id, r.owner FROM owners CROSS JOIN LATERAL (
     ORDER BY created_at LIMIT $4 OFFSET 0) r
 WHERE ($2::text IS NULL OR owners.owner = $2) AND NOT owners.owner = ANY ($3::text[]) LIMIT $4
 """
+
+# Whoever finishes one of them at the same time goes before, or after with all that it says.
+LOCK_BELOW = summaries.BELOW + " ORDER BY t.branch, t.depth FOR UPDATE OF t"
 
 COUNTED = "SELECT 1 FROM rmw_usage WHERE response = $1"
 
@@ -118,6 +134,54 @@ class PostgresAccounts(SessionStore):
             return []
         rows = await self._fetch(sql.EXPORT, *place, owner, name_of(user), limit, b"[]")
         return [sql.exported(row) for row in rows]
+
+    async def export_conversations(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedConversation]:
+        if not possible(after or "", owner or ""):
+            return []
+        rows = await self._fetch(exports.CONVERSATIONS, after or "", owner, name_of(user), limit)
+        return [exports.conversation(row) for row in rows]
+
+    async def export_usage(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedUsage]:
+        if not possible(after or "", owner or ""):
+            return []
+        rows = await self._fetch(exports.USAGE, after or "", owner, name_of(user), limit)
+        return [exports.usage(row) for row in rows]
+
+    async def empty_summaries(
+        self, owner: str, *, id: str | None = None, user: str | None = None
+    ) -> int:
+        name = name_of(user) if id is None else id
+        if name is None or not possible(owner, name):
+            return 0
+        places = PLACES_OF_USER if id is None else PLACES_OF_ID
+
+        async def work(connection: Connection, _: bool) -> int:
+            written = set()
+            for place in await connection.fetch(places, owner, name):
+                for branch, depth, output in await connection.fetch(LOCK_BELOW, *place):
+                    empty = summaries.emptied(output)
+                    if empty is not None:
+                        await connection.execute(summaries.WRITE, branch, depth, empty)
+                        written.add((branch, depth))
+            if written:
+                await connection.execute(BUMP_EPOCH, secrets.token_bytes(16))
+            return len(written)
+
+        return await self._database.transact(work)
 
     async def owners(self, *, user: str | None = None, id: str | None = None) -> list[str]:
         if user is not None:

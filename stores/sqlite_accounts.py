@@ -11,7 +11,19 @@ from functools import partial
 from typing import Any
 
 from stores import account_statements as sql
-from stores.accounts import ExportedTurn, Refusal, StoredKey, Usage, UsageQuery, UsageTotal
+from stores import export_statements as exports
+from stores import sqlite_operations as operations
+from stores import summaries
+from stores.accounts import (
+    ExportedConversation,
+    ExportedTurn,
+    ExportedUsage,
+    Refusal,
+    StoredKey,
+    Usage,
+    UsageQuery,
+    UsageTotal,
+)
 from stores.base import SessionStore, StoreError
 from stores.codec import encode, key, text, to_micros
 from stores.connection_thread import Operation, T, store_error
@@ -31,6 +43,16 @@ WHERE r.created_at < ?1 AND (?2 IS NULL OR owners.owner = ?2)
     AND owners.owner NOT IN (SELECT value FROM json_each(?3))
     AND r.status NOT IN ('queued', 'in_progress') AND r.conversation IS NOT r.id
 LIMIT ?4
+"""
+
+
+PLACES_OF_ID = """
+SELECT branch, depth FROM rmw_response WHERE owner = ?1 AND id = ?2 AND conversation IS NOT id
+"""
+
+PLACES_OF_USER = """
+SELECT t.branch, t.depth FROM rmw_turn t CROSS JOIN rmw_branch b ON b.id = t.branch
+WHERE b.owner = ?1 AND t.end_user = ?2
 """
 
 
@@ -113,6 +135,38 @@ class SQLiteAccounts(SessionStore):
         rows = await self._read(numbered(sql.EXPORT), *place, owner, user, limit, b"[]")
         return [sql.exported(row) for row in rows]
 
+    async def export_conversations(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedConversation]:
+        rows = await self._read(numbered(exports.CONVERSATIONS), after or "", owner, user, limit)
+        return [exports.conversation(row) for row in rows]
+
+    async def export_usage(
+        self,
+        *,
+        after: str | None = None,
+        owner: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[ExportedUsage]:
+        rows = await self._read(numbered(exports.USAGE), after or "", owner, user, limit)
+        return [exports.usage(row) for row in rows]
+
+    async def empty_summaries(
+        self, owner: str, *, id: str | None = None, user: str | None = None
+    ) -> int:
+        name = user if id is None else id
+        if name is None:
+            return 0
+        places = PLACES_OF_USER if id is None else PLACES_OF_ID
+        values = (key(owner), key(name))
+        return await self._write(partial(_empty_summaries, places=places, values=values))
+
     async def owners(self, *, user: str | None = None, id: str | None = None) -> list[str]:
         if user is not None:
             rows = await self._read(numbered(sql.OWNERS_OF_USER), key(user))
@@ -121,6 +175,21 @@ class SQLiteAccounts(SessionStore):
         else:
             rows = await self._read(sql.OWNERS)
         return [owner for (owner,) in rows]
+
+
+def _empty_summaries(
+    db: sqlite3.Connection, places: str, values: tuple[str | None, str | None]
+) -> int:
+    written: set[tuple[int, int]] = set()
+    for place in db.execute(places, values).fetchall():
+        for *at, output in db.execute(numbered(summaries.BELOW), place).fetchall():
+            empty = summaries.emptied(output)
+            if empty is not None:
+                db.execute(numbered(summaries.WRITE), (*at, empty))
+                written.add((at[0], at[1]))
+    if written:
+        operations._count_purge(db)
+    return len(written)
 
 
 def counted(usage: Usage | None) -> Counted | None:

@@ -11,6 +11,7 @@ import pytest
 from served import COMMAND, config, environment, serving
 
 from stores import SQLiteStore
+from stores.testing.conversations import begin, talk
 from stores.testing.turns import OWNER, STRANGER, say
 from stores.testing.usage import used
 
@@ -19,7 +20,7 @@ MASTER = "sk-master"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Six turns of two owners and three users, and what they used."""
+    """Six turns of two owners and three users, what they used, and two conversations."""
     path = tmp_path / "kept.db"
     asyncio.run(_fill(path))
     return path
@@ -31,6 +32,9 @@ async def _fill(path: Path) -> None:
             owner, user = (OWNER, STRANGER)[n % 2], f"u{n % 3}"
             await say(store, f"r{n}", owner=owner, end_user=user)
             await store.add_usage([used(f"r{n}", owner, end_user=user, cost_nano=n * 10**6)])
+        await begin(store, "conv_u1")
+        await talk(store, "conv_u1", "talk", end_user="u1")
+        await begin(store, "conv_empty")
 
 
 def run(path: Path, *arguments: str, fails: bool = False) -> str:
@@ -48,6 +52,10 @@ def run(path: Path, *arguments: str, fails: bool = False) -> str:
 
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+def turns(text: str) -> list[dict[str, Any]]:
+    return [line for line in lines(text) if line["kind"] == "turn"]
 
 
 def test_usage_is_summed_for_programs_and_for_people(store: Path) -> None:
@@ -84,12 +92,12 @@ def test_a_key_that_was_made_opens_the_server_until_it_is_revoked(tmp_path: Path
 
 def test_purging_a_user_erases_them_at_every_owner_and_keeps_the_sums(store: Path) -> None:
     said = run(store, "purge", "--user", "u0")
-    left = lines(run(store, "export"))
+    left = turns(run(store, "export"))
     rows = lines(run(store, "usage", "--group-by", "user", "--json"))
     again = run(store, "purge", "--user", "u0")
 
     assert said == "2 turns erased\n"
-    assert sorted(turn["id"] for turn in left) == ["r1", "r2", "r4", "r5"]
+    assert sorted(turn["id"] for turn in left) == ["r1", "r2", "r4", "r5", "talk"]
     assert {row["user"]: row["requests"] for row in rows} == {None: 2, "u1": 2, "u2": 2}
     assert again == "0 turns erased\n"
 
@@ -98,16 +106,16 @@ def test_purging_one_owner_or_one_response_touches_no_other(store: Path) -> None
     one = run(store, "purge", "--id", "r1")
     users = run(store, "purge", "--owner", OWNER, "--user", "u2")
     all = run(store, "purge", "--owner", STRANGER)
-    left = lines(run(store, "export"))
+    left = turns(run(store, "export"))
 
     assert (one, users, all) == ("1 turn erased\n", "1 turn erased\n", "2 turns erased\n")
-    assert sorted(turn["id"] for turn in left) == ["r0", "r4"]
+    assert sorted(turn["id"] for turn in left) == ["r0", "r4", "talk"]
 
 
 @pytest.mark.parametrize("asked", [[], ["--id", "a", "--user", "b"]])
 def test_purging_everything_by_mistake_is_refused(store: Path, asked: list[str]) -> None:
     assert "one of --id, --user and --owner" in run(store, "purge", *asked, fails=True)
-    assert len(lines(run(store, "export"))) == 6
+    assert len(turns(run(store, "export"))) == 7
 
 
 @pytest.fixture
@@ -138,12 +146,24 @@ def test_an_export_that_was_cut_off_goes_on_to_the_same_bytes(
 def test_an_export_goes_on_behind_any_line(store: Path) -> None:
     whole = lines(run(store, "export"))
 
-    rest = lines(run(store, "export", "--after", whole[3]["cursor"]))
-    mine = lines(run(store, "export", "--owner", OWNER, "--user", "u1"))
-
-    assert rest == whole[4:]
-    assert [turn["id"] for turn in mine] == ["r4"]
+    for n in (0, 3, 7, len(whole) - 1):
+        assert lines(run(store, "export", "--after", whole[n]["cursor"])) == whole[n + 1 :]
     assert "cursor" in run(store, "export", "--after", "nonsense", fails=True)
+    assert "cursor" in run(store, "export", "--after", "turn:nonsense", fails=True)
+
+
+def test_an_export_of_one_user_has_their_conversations_turns_and_usage(store: Path) -> None:
+    whole = lines(run(store, "export"))
+    mine = lines(run(store, "export", "--owner", OWNER, "--user", "u1"))
+    both = lines(run(store, "export", "--user", "u1"))
+
+    kinds = [line["kind"] for line in whole]
+    assert kinds == ["conversation"] * 2 + ["turn"] * 7 + ["usage"] * 6
+    assert [line["kind"] for line in mine] == ["conversation", "turn", "turn", "usage"]
+    assert (mine[0]["id"], mine[-1]["response"]) == ("conv_u1", "r4")
+    assert {line["id"] for line in mine[1:3]} == {"r4", "talk"}
+    assert {line["owner"] for line in both} == {OWNER, STRANGER}
+    assert mine[-1]["cost_nano"] == 4 * 10**6
 
 
 @pytest.mark.parametrize("content", ["a letter", "one\ntwo\n", '{"a": 1}\n', '{"a": 1}'])

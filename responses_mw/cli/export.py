@@ -1,4 +1,5 @@
-"""`responses-mw export`: every turn of an owner or an end user as JSON lines, each once.
+"""`responses-mw export`: the conversations, turns and usage of an owner or an end user as JSON
+lines, each once.
 
 Each line ends with the cursor to go on from, so an export that was cut off can be continued.
 """
@@ -7,7 +8,8 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -20,8 +22,10 @@ from stores.base import SessionStore
 
 _PAGE = 100
 _CHUNK = 1024 * 1024
-_FIRST = b'{"owner":'
+_FIRST = b'{"kind":'
 """What a line begins with."""
+KINDS = ("conversation", "turn", "usage")
+"""In the order they are written. A cursor is one of them and where the store goes on in it."""
 
 
 def export(
@@ -36,16 +40,17 @@ def export(
     config: Config = None,
     store: Store = None,
 ) -> None:
-    """Write turns with all their content as JSON lines."""
+    """Write conversations, turns with all their content, and usage as JSON lines."""
 
-    async def exported(found: SessionStore) -> int:
+    async def exported(found: SessionStore) -> Counter[str]:
         if out is None:
             return await _write(found, sys.stdout.buffer, after, owner=owner, user=user)
         with _continued(out) as (file, last):
             return await _write(found, file, after or last, owner=owner, user=user)
 
     count = in_store(store, config, exported)
-    print(f"{count} {'turn' if count == 1 else 'turns'} exported", file=sys.stderr)
+    told = ", ".join(f"{count[kind]} {kind}" for kind in KINDS)
+    print(f"lines exported: {told}", file=sys.stderr)
 
 
 async def _write(
@@ -55,18 +60,37 @@ async def _write(
     *,
     owner: str | None,
     user: str | None,
-) -> int:
-    written = 0
-    while turns := await store.export(after=after, owner=owner, user=user, limit=_PAGE):
-        for turn in turns:
-            values: dict[str, Any] = {
-                field.name: getattr(turn, field.name) for field in dataclasses.fields(turn)
-            }
-            after = values.pop("cursor")
-            file.write(orjson.dumps({**values, "cursor": after}) + b"\n")
-        file.flush()
-        written += len(turns)
+) -> Counter[str]:
+    pages: dict[str, Callable[..., Awaitable[Sequence[Any]]]] = {
+        "conversation": store.export_conversations,
+        "turn": store.export,
+        "usage": store.export_usage,
+    }
+    first, place = _place(after)
+    written: Counter[str] = Counter()
+    for kind in KINDS[KINDS.index(first) :]:
+        cursor = place if kind == first else None
+        while rows := await pages[kind](after=cursor, owner=owner, user=user, limit=_PAGE):
+            file.writelines(_line(kind, row) for row in rows)
+            file.flush()
+            cursor = rows[-1].cursor
+            written[kind] += len(rows)
     return written
+
+
+def _place(cursor: str | None) -> tuple[str, str | None]:
+    if cursor is None:
+        return KINDS[0], None
+    kind, _, place = cursor.partition(":")
+    if kind not in KINDS or not place:
+        raise ConfigurationError(f"{cursor[:50]!r} is no cursor of an export: take the last line's")
+    return kind, place
+
+
+def _line(kind: str, row: Any) -> bytes:
+    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    cursor = f"{kind}:{values.pop('cursor')}"
+    return orjson.dumps({"kind": kind, **values, "cursor": cursor}) + b"\n"
 
 
 @contextlib.contextmanager

@@ -21,16 +21,30 @@ def purge(
     config: Config = None,
     store: Store = None,
 ) -> None:
-    """Erase content for good, from the histories of others built on it, too.
+    """Erase content for good, from the histories of others built on it, too, and the summaries that
+    stand for it there.
 
-    What was used stays counted, without the end user. If this is interrupted, run it again.
+    What was used stays counted, without the end user. If this is interrupted, run it again. What
+    clients keep themselves is theirs to erase.
     """
     if (id is None) == (user is None) and (id is not None or owner is None):
         raise ConfigurationError("purge needs one of --id, --user and --owner")
 
-    async def purged(found: SessionStore) -> int:
+    async def purged(found: SessionStore) -> tuple[int, int]:
         owners = [owner] if owner is not None else await found.owners(id=id, user=user)
-        return sum([await found.purge(each, id=id, user=user) for each in owners])
+        turns = emptied = 0
+        for each in owners:
+            if found.keeps_accounts and (id is not None or user is not None):
+                emptied += await found.empty_summaries(each, id=id, user=user)
+            turns += await found.purge(each, id=id, user=user)
+        return turns, emptied
 
-    turns = in_store(store, config, purged)
-    print(f"{turns} {'turn' if turns == 1 else 'turns'} erased")
+    turns, emptied = in_store(store, config, purged)
+    told = [_counted(turns, "turn", "turns") + " erased"]
+    if emptied:
+        told.append(_counted(emptied, "summary", "summaries") + " of others emptied")
+    print(", ".join(told))
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

@@ -19,7 +19,7 @@ pytest.register_assert_rewrite(
         for name in (
             *("turns", "chains", "deleting", "purging", "leases", "running", "owners", "values"),
             *("conversations", "conversation_rows", "conversation_erasing", "conversation_model"),
-            *("life", "accounts", "usage", "keys", "retention"),
+            *("life", "accounts", "usage", "keys", "retention", "handing_over"),
         )
     )
 )
@@ -30,6 +30,7 @@ from stores.testing.conversation_erasing import ConversationErasingTests  # noqa
 from stores.testing.conversation_rows import ConversationRowTests  # noqa: E402
 from stores.testing.conversations import ConversationTests  # noqa: E402
 from stores.testing.deleting import DeletingTests  # noqa: E402
+from stores.testing.handing_over import HandingOverTests  # noqa: E402
 from stores.testing.hooks import Budget, StoreHooks  # noqa: E402
 from stores.testing.keys import KeyTests  # noqa: E402
 from stores.testing.leases import LeaseTests  # noqa: E402
@@ -60,5 +61,6 @@ class SessionStoreConformance(
     UsageTests,
     KeyTests,
     RetentionTests,
+    HandingOverTests,
 ):
     """Subclass it with an async fixture `store`."""

@@ -10,7 +10,7 @@ import pytest
 
 from stores.base import SessionStore
 
-ACCOUNTS = ("UsageTests", "KeyTests", "RetentionTests")
+ACCOUNTS = ("UsageTests", "KeyTests", "RetentionTests", "HandingOverTests")
 """The parts of the suite that are about them."""
 
 
