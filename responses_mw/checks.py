@@ -248,7 +248,7 @@ _LIMITS = {
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "too_long": "must have at most {max_length} entries",
-    "string_pattern_mismatch": "may hold no control characters",
+    "name": "may hold no control characters, and no '.' or '..' between slashes",
 }
 
 

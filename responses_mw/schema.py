@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,7 +18,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticKnownError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from responses_mw import checks, later
 from responses_mw.checks import MAX_TEXT, Shape, Wrong
@@ -40,8 +41,6 @@ Include = Literal[
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
 ]
-_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-"""Names go into headers, addresses and lines of logs."""
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Summary = Literal["auto", "concise", "detailed"]
 _PRIVATE = ("instructions", "metadata", "user", "safety_identifier")
@@ -66,6 +65,23 @@ Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
     Field(max_length=_MOST_PAIRS),
     BeforeValidator(_few),
+]
+
+
+_NAME = re.compile(r"^(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
+
+
+def _name(given: str) -> str:
+    # It goes into headers, lines of logs, and the addresses of upstreams, where `..` leads away.
+    if _NAME.fullmatch(given) is None:
+        raise PydanticCustomError("name", "is no name")
+    return given
+
+
+ModelName = Annotated[
+    str,
+    Field(min_length=1, json_schema_extra={"pattern": _NAME.pattern}),
+    AfterValidator(_name),
 ]
 
 
@@ -163,7 +179,7 @@ class CreateRequest(RequestBody):
     `prompt` may stand for the model and the input.
     """
 
-    model: Annotated[str, Field(min_length=1, pattern=_ONE_LINE)] = ""
+    model: ModelName = ""
     input: SkipValidation[str | list[Item]] = ""
     instructions: str | None = None
     previous_response_id: Annotated[str, Field(min_length=1)] | None = None
