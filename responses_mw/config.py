@@ -8,7 +8,7 @@ by its path. No message holds a value that may be a secret.
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,16 +68,11 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     router, litellm = top.table("router_settings"), top.table("litellm_settings")
     top.finish(elsewhere=config_known.TOP)
     models = _models(entries)
-    routing, settings = config_routing.routing(router, litellm), _settings(general, litellm)
+    routing = config_routing.routing(router, litellm)
+    store_url, master_key = general.text("database_url"), general.text("master_key")
     hooks = config_python.turn_hooks(general)
     callbacks, wanted = config_python.watching(litellm)
-    store_url, master_key = general.text("database_url"), general.text("master_key")
-    settings = dataclasses.replace(
-        settings,
-        metrics=config_python.COUNTED in wanted,
-        metrics_key=master_key,
-        otel=config_python.TRACED in wanted,
-    )
+    settings = _settings(general, litellm, wanted, metrics_key=master_key)
     general.finish(elsewhere=config_known.GENERAL)
     router.finish(elsewhere=config_known.ROUTER)
     litellm.finish(elsewhere=config_known.LITELLM)
@@ -89,7 +84,9 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     )
 
 
-def _settings(general: Table, litellm: Table) -> Settings:
+def _settings(
+    general: Table, litellm: Table, wanted: Collection[str], *, metrics_key: str | None
+) -> Settings:
     """`drop_params: false` is LiteLLM's way to say that nothing may be left out."""
     ttl = general.text("responses_ttl")
     return Settings(
@@ -97,6 +94,9 @@ def _settings(general: Table, litellm: Table) -> Settings:
         cost_in_usage=general.flag("cost_in_usage") or False,
         strict=litellm.flag("drop_params") is False,
         log_content=general.flag("store_prompts_in_spend_logs") or False,
+        metrics=config_python.COUNTED in wanted,
+        metrics_key=metrics_key,
+        otel=config_python.TRACED in wanted,
     )
 
 

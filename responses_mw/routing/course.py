@@ -7,7 +7,6 @@ better; then the models that may take its place; those that cool down when nobod
 import logging
 from collections.abc import Sequence
 
-from responses_mw.counting import estimate
 from responses_mw.errors import (
     ResponsesError,
     UpstreamError,
@@ -16,6 +15,7 @@ from responses_mw.errors import (
     UpstreamUnavailable,
 )
 from responses_mw.records import Attempt, TurnRecord
+from responses_mw.routing.admission import over_limits, too_long
 from responses_mw.routing.attempts import Asked
 from responses_mw.routing.directory import Found
 from responses_mw.routing.fallbacks import (
@@ -25,7 +25,7 @@ from responses_mw.routing.fallbacks import (
     most_telling,
 )
 from responses_mw.routing.known import Known
-from responses_mw.routing.limits import is_spent, minute_of, spent
+from responses_mw.routing.limits import minute_of
 from responses_mw.routing.shared_state import SharedState
 from responses_mw.routing.standing import Standing
 from responses_mw.routing.strategies import STRATEGIES, Moment, by_tier
@@ -125,55 +125,22 @@ class Course:
         return by_tier(STRATEGIES[self._routing.strategy](standings, moment))
 
     async def _may_be_asked(self, standing: Standing) -> bool:
-        if self._is_too_long_for(standing):
+        if self._routing.check_input_length and self._passes_over(
+            standing, too_long(self._turn, standing)
+        ):
             return False
         if not self._forced and not standing.cooldown.enter(self._known.clock.now()):
             self._put_off.append((self._found, standing))
             return False
-        if not self._limited or await self._is_within_limits(standing):
-            return True
-        standing.cooldown.leave()
-        return False
-
-    async def _is_within_limits(self, standing: Standing) -> bool:
-        """Counts the request if so."""
-        known = self._known
-        wall = known.clock.wall()
-        minute = minute_of(wall)
-        standing.roll(minute)
-        if is_spent(standing):
-            return self._is_spent(standing, wall)
-        standing.requests += 1
-        if known.shared is not None:
-            counted = await known.shared.count_request(standing.id, minute=minute)
-            if counted is not None:
-                standing.requests = counted
-                rpm = standing.deployment.rpm
-                if rpm is not None and counted > rpm:
-                    return self._is_spent(standing, wall)
+        if self._limited and self._passes_over(standing, await over_limits(self._known, standing)):
+            standing.cooldown.leave()
+            return False
         return True
 
-    def _is_spent(self, standing: Standing, wall: float) -> bool:
-        self._passed_over[standing] = spent(standing, wall)
-        return False
-
-    def _is_too_long_for(self, standing: Standing) -> bool:
-        limit = standing.deployment.max_input_tokens
-        if not self._routing.check_input_length or limit is None:
-            return False
-        tokens = estimate(self._turn)
-        if tokens <= limit:
-            return False
-        self._passed_over[standing] = UpstreamRefused(
-            f"The input has about {tokens} tokens; {standing.id} takes {limit}.",
-            status=400,
-            type="invalid_request_error",
-            code="context_length_exceeded",
-            param="input",
-            provider=standing.id,
-            retryable=False,
-        )
-        return True
+    def _passes_over(self, standing: Standing, refusal: UpstreamRefused | None) -> bool:
+        if refusal is not None:
+            self._passed_over[standing] = refusal
+        return refusal is not None
 
     def _ask(self, standing: Standing) -> Asked:
         deployment = self._found.deployment(standing)

@@ -110,8 +110,8 @@ async def test_whom_a_strategy_prefers_may_fail(strategy: str, failing: Answer |
     async with contextlib.AsyncExitStack() as stack:
         bad = await stack.enter_async_context(failing_upstream(failing))
         (good,) = await stack.enter_async_context(upstreams(saying("well")))
-        models = {"m": [at(good, "good", **theirs), at(bad, "bad", **ours)]}
-        rules = {**rules, "strategy": strategy, "first_delta_s": 0.2}
+        models = {"m": [at(good, "good", **theirs), at(bad, "bad", first_delta_s=0.2, **ours)]}
+        rules = {**rules, "strategy": strategy}
         made = await stack.enter_async_context(router(models, **rules, time=Time()))
         await prefer_bad(made, strategy, stack)
         answered = await ask(made)
@@ -140,8 +140,8 @@ async def test_a_model_that_fails_in_any_way_has_its_fallback(
     rules: dict[str, Any], failing: Answer | str
 ) -> None:
     async with failing_upstream(failing) as bad, upstreams(saying("well")) as (good,):
-        models = {"m": [at(bad, "m")], "n": [at(good, "n")]}
-        async with router(models, first_delta_s=0.2, **rules) as made:
+        models = {"m": [at(bad, "m", first_delta_s=0.2)], "n": [at(good, "n")]}
+        async with router(models, **rules) as made:
             answered = await ask(made)
     assert (answered.text, answered.noted.fallback) == ("well", "m->n")
 
@@ -178,9 +178,10 @@ def kept_to(check: str) -> tuple[list[str], Callable[[], dict[str, Any]]]:
 async def test_whom_an_affinity_keeps_to_may_fail(check: str, failing: Answer | str) -> None:
     checks, asked = kept_to(check)
     async with upstreams(saying("before"), saying("well")) as (bad, good):
-        models = {"m": [at(good, "good", order=2), at(bad, "bad", order=1)]}
-        models["m"][1].provider.scope = lambda turn: "of bad"  # type: ignore[attr-defined]
-        async with router(models, checks=checks, first_delta_s=0.2) as made:
+        hasty = at(bad, "bad", order=1, first_delta_s=0.7)
+        models = {"m": [at(good, "good", order=2), hasty]}
+        hasty.provider.scope = lambda turn: "of bad"  # type: ignore[attr-defined]
+        async with router(models, checks=checks) as made:
             assert (await ask(made, **asked())).by == "bad"
             fail(bad, failing)
             moved = await ask(made, **asked())
