@@ -67,7 +67,7 @@ async def test_it_waits_for_a_worker_that_serves_its_model(
     other = Worker(beside, common=EchoProvider())
     async with other.app.lifespan(), openai_client(other.app) as client:
         # Longer than the attempts that a death costs: being handed back costs none.
-        await asyncio.sleep(5 * LEASE_S)
+        await asyncio.sleep(4 * LEASE_S)
         assert (await client.responses.retrieve(id)).status == "queued"
         knowing = Worker(store, rare=ScriptedProvider("at last"), common=EchoProvider())
         async with knowing.app.lifespan():

@@ -58,8 +58,8 @@ def nobody() -> str:
 )  # fmt: skip
 async def test_whatever_fails_before_it_says_something_the_next_one_answers(failing: Any) -> None:
     async with upstreams(failing, saying("well")) as (bad, good):
-        models = {"m": [at(bad, "bad", order=1), at(good, "good")]}
-        async with router(models, **FAST) as made:
+        models = {"m": [at(bad, "bad", order=1, **FAST), at(good, "good")]}
+        async with router(models) as made:
             answered = await ask(made)
     assert (answered.text, answered.by, answered.asked) == ("well", "good", ["bad", "good"])
     assert answered.noted.attempts[0].error is not None
@@ -80,8 +80,9 @@ async def test_a_refused_connection_is_passed_over() -> None:
 )
 async def test_after_a_word_nobody_else_is_asked(failing: Any) -> None:
     async with upstreams(failing, saying("well")) as (bad, good):
-        models = {"m": [at(bad, "bad", order=1), at(good, "good")]}
-        async with router(models, retries=3, fallbacks={"m": ["m"]}, **FAST) as made:
+        hasty = at(bad, "bad", order=1, first_delta_s=5, idle_s=0.1)
+        models = {"m": [hasty, at(good, "good")]}
+        async with router(models, retries=3, fallbacks={"m": ["m"]}) as made:
             with pytest.raises(UpstreamError):
                 await ask(made)
     assert (len(bad.exchanges), len(good.exchanges)) == (1, 0)
