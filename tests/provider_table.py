@@ -1,20 +1,23 @@
 """The table of docs/providers.md, made from the adapters by `python tests/provider_table.py`.
 
-Each adapter is asked to say one thing at a time; what becomes of it is seen in the request. How
-many exchanges were recorded at the real service is the one thing that is written down here.
+Each adapter is asked to say one thing at a time; what becomes of it is seen in the request. What
+was recorded at the real services is in `seen.json`, made anew where the recordings are at hand.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from cases import SHARED, recorded
+from seen import NOTHING, keep, looked_at, seen
 
 from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.base import Adapter
 from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.bedrock_invoke import BedrockInvoke
 from responses_mw.adapters.chat_completions import ChatCompletions
-from responses_mw.adapters.chat_dialects import AZURE
+from responses_mw.adapters.chat_dialects import AZURE, GENERIC
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.gemini_encode import VERTEX_AI
 from responses_mw.adapters.openai_responses import OpenAIResponses
@@ -25,7 +28,6 @@ from responses_mw.responses_upstreams import BY_DEFAULT, DIALECT_OF
 from responses_mw.turn import Item, Span, Turn
 from responses_mw.upstreams import OPENAI_CHAT, UPSTREAMS
 
-BEGIN, END = "<!-- providers: made by tests/provider_table.py -->", "<!-- providers end -->"
 PAGE = Path(__file__).parent.parent / "docs" / "providers.md"
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -41,7 +43,6 @@ OTHER = {**FUNCTION, "name": "go"}
 ONLY = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "go"}]}
 CALL: Item = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}
 IMAGE = {"type": "input_image", "image_url": PNG}
-ANSWER: Item = {"type": "function_call_output", "call_id": "call_1", "output": [IMAGE]}
 ANSWER: Item = {"type": "function_call_output", "call_id": "call_1", "output": [IMAGE]}
 MCP = {
     "type": "mcp",
@@ -94,42 +95,21 @@ PROBES: Mapping[str, dict[str, Any]] = {
     "user": {"user": "u1"},
     "cache key": {"prompt_cache_key": "k1"},
 }  # fmt: skip
+FATES = ("passed through", "emulated", "left out", "refused")
+"""Beside `mapped`, which is all else."""
 HOSTED = ("web search", "code interpreter", "file search", "hosted MCP", "image generation")
 
-
-RECORDED: Mapping[str, int] = {
-    "anthropic": 90,
-    "azure:chat": 11,
-    "azure:responses": 16,
-    "azure_ai:chat": 15,
-    "azure_ai:responses": 3,
-    "bedrock:claude": 21,
-    "bedrock:others": 20,
-    "bedrock_invoke_anthropic": 12,
-    "bedrock_mantle:responses": 7,
-    "cerebras:chat": 4,
-    "deepseek:chat": 18,
-    "deepseek_responses:responses": 7,
-    "gemini": 67,
-    "groq:chat": 16,
-    "huggingface:chat": 8,
-    "lmstudio_responses:responses": 4,
-    "mistral:chat": 21,
-    "ollama:chat": 12,
-    "openai:responses": 76,
-    "openai_chat:chat": 39,
-    "openrouter:chat": 16,
-    "openrouter_responses:responses": 3,
-    "perplexity:chat": 4,
-    "snowflake:chat": 4,
-    "together:chat": 1,
-    "vertex_ai": 83,
-    "vllm_chat:chat": 4,
-    "vllm_responses:responses": 9,
-    "xai_responses:responses": 15,
-    "zai:chat": 3,
+PROBED: Mapping[str, tuple[str, ...]] = {
+    "demanded tools": ("`required`",),
+    "parallel calls": ("one call at a time",),
+    "JSON Schema": ("JSON Schema",),
+    "images": ("images",),
+    "files": ("files",),
+    "hosted tools": ("web search",),
 }
-"""Exchanges with the real service that the tests read, by their folder and what is spoken there."""
+"""By what of PARTS they show: a part that is not said there is no gap."""
+
+
 FOLDERS = {
     "hosted_vllm": "vllm_chat",
     "together_ai": "together",
@@ -149,7 +129,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Row:
-    """`recorded` is a key of RECORDED; it need not be there."""
+    """`recorded` is a key of `seen()`; it need not be there."""
 
     provider: str
     adapter: Adapter
@@ -167,6 +147,8 @@ def rows() -> Iterator[Row]:
     by_chat = " with `use_chat_completions_api`"
     yield Row("openai", OPENAI_CHAT.adapter(), "openai_chat:chat", note=by_chat)
     yield Row("azure", ChatCompletions(AZURE), "azure:chat", note=by_chat)
+    mantle = replace(GENERIC, name="bedrock_mantle")
+    yield Row("bedrock_mantle", ChatCompletions(mantle), "bedrock_mantle:chat", note=by_chat)
     yield Row("azure_ai", ChatCompletions(AZURE), "azure_ai:chat")
     yield Row("azure_ai", AnthropicMessages(), "azure_ai:claude", CLAUDE, ": Claude")
     at_bedrock = f"us.anthropic.{CLAUDE}-20250929-v1:0"
@@ -241,7 +223,7 @@ def _names(offered: Any) -> set[str]:
 def table() -> str:
     head = (
         "| Provider | Adapter and dialect | Key, where the file names none "
-        "| Emulated | Left out | Refused | Recorded |"
+        "| Passed through | Emulated | Left out | Refused |"
     )
     return "\n".join([head, "|---|---|---|---|---|---|---|", *map(_line, rows())])
 
@@ -257,8 +239,7 @@ def _line(row: Row) -> str:
         f"`{row.provider}`{row.note}",
         kind,
         "" if key is None else f"`{key}`",
-        *(_listed(fates.get(kind, [])) for kind in ("emulated", "left out", "refused")),
-        str(RECORDED.get(row.recorded, "none")),
+        *(_listed(fates.get(kind, [])) for kind in FATES),
     ]
     return "| " + " | ".join(cells) + " |"
 
@@ -269,17 +250,34 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names)
 
 
-def _listed(names: list[str]) -> str:
-    if set(HOSTED) <= set(names):
-        names = [*(name for name in names if name not in HOSTED), "hosted tools"]
-    return ", ".join(names)
+def seen_table() -> str:
+    """What a provider has no word for cannot have been seen there."""
+    head = "| Provider | Recorded | Fixtures | Never recorded |\n|---|---|---|---|"
+    return "\n".join([head, *map(_seen_line, rows())])
+
+
+def _seen_line(row: Row) -> str:
+    about = seen().get(row.recorded, NOTHING)
+    never = [part for part in about.never if _can(row, part)]
+    unseen = ", ".join(never) if about.recorded else "everything"
+    name = f"`{row.provider}`{row.note.removesuffix(' (needs `api_base`)')}"
+    return f"| {name} | {about.recorded or 'none'} | {about.fixtures or 'none'} | {unseen} |"
+
+
+def _can(row: Row, part: str) -> bool:
+    return all(fate(row, probe) in ("mapped", "passed through") for probe in PROBED.get(part, ()))
 
 
 def on_page(text: str) -> str:
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    for name, made in (("providers", table()), ("seen", seen_table())):
+        begin, end = f"<!-- {name}: made by tests/provider_table.py -->", f"<!-- {name} end -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{made}\n{end}{after}"
+    return text
 
 
 if __name__ == "__main__":
+    if SHARED is not None:
+        keep(looked_at(recorded()))
     PAGE.write_text(on_page(PAGE.read_text()))

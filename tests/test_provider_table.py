@@ -1,10 +1,8 @@
 """docs/providers.md says what the adapters do, and how much of it was seen at the real services."""
 
-import re
-from collections import Counter
-
-from cases import Recording, needs_recordings, recorded
-from provider_table import PAGE, PROBES, RECORDED, Row, fate, on_page, rows
+from cases import needs_recordings, recorded
+from provider_table import PAGE, PROBES, Row, fate, on_page, rows
+from seen import PARTS, looked_at, seen
 
 from responses_mw.config import CLOUDS
 from responses_mw.upstreams import UPSTREAMS
@@ -36,24 +34,24 @@ def test_each_fate_is_told_from_the_others() -> None:
 
 
 @needs_recordings
-def test_as_many_exchanges_were_recorded_as_the_table_says() -> None:
-    found = Counter(_folder(recording) for recording in recorded())
-    assert {key: found[key] for key in RECORDED} == RECORDED
-    assert {row.recorded for row in rows()} >= RECORDED.keys()
+def test_what_was_seen_is_what_the_recordings_show() -> None:
+    assert seen() == looked_at(recorded()), "run python tests/provider_table.py"
 
 
-def _folder(recording: Recording) -> str:
-    """With what is spoken there, where it is more than one thing."""
-    if recording.provider == "bedrock":
-        return "bedrock:claude" if "claude" in recording.url else "bedrock:others"
-    if "chat/completions" in recording.url:
-        return f"{recording.provider}:chat"
-    path = recording.url.partition("?")[0]
-    if path.endswith("/responses"):
-        return f"{recording.provider}:responses"
-    if path:
-        return recording.provider
-    if b'"choices"' in recording.body:
-        return f"{recording.provider}:chat"
-    responses = re.search(rb'response\.created|"object":\s*"response"', recording.body[:3000])
-    return recording.provider + (":responses" if responses else "")
+def test_rows_without_a_recording_are_those_that_nobody_recorded() -> None:
+    """A key that is misspelt would look like a provider that was never seen."""
+    spoken = {row.recorded for row in rows()}
+    # Vendors without an entry of their own, and addresses that are not asked.
+    others = {
+        "anthropic_count", "cohere", "crusoe:chat", "gemini_openai_compat:chat",
+        "gpustack_vllm:chat", "heroku:chat", "ollama", "ollama_cloud:chat", "openai",
+        "openai_misc",
+    }  # fmt: skip
+    assert seen().keys() - spoken == others
+
+
+def test_a_fixture_proves_nothing() -> None:
+    """LM Studio's Responses are known by fixtures alone."""
+    about = seen()["lmstudio_responses:responses"]
+    assert (about.recorded, about.fixtures) == (0, 4)
+    assert about.never == tuple(PARTS)
