@@ -15,6 +15,7 @@ from responses_mw.adapters.anthropic_decode import MessagesDecoder, events_of
 from responses_mw.adapters.anthropic_encode import EncodeOptions, encode
 from responses_mw.adapters.anthropic_models import ModelRules, rules_for, scope_of
 from responses_mw.adapters.base import Framing, UpstreamRequest
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.upstream_errors import streamed_error, upstream_error
 from responses_mw.adapters.upstream_json import read_json
 from responses_mw.deltas import Delta
@@ -79,7 +80,11 @@ class AnthropicMessages:
             raise UpstreamProtocolError(
                 f"{self.name} answered with something other than a message", provider=self.name
             )
-        for event in events_of(message):
+        try:
+            events = list(events_of(message))
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self.name) from error
+        for event in events:
             yield from decoder.read(event)
 
     def continued(

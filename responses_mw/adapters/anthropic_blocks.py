@@ -17,6 +17,7 @@ from responses_mw.adapters.content_blocks import (
     SaidText,
 )
 from responses_mw.adapters.pieces import object_of
+from responses_mw.adapters.upstream_json import a_text, whole_characters
 from responses_mw.deltas import Delta, ReasoningDelta
 
 
@@ -52,7 +53,7 @@ class TextBlock(SaidText):
             case "text_delta":
                 return self._text(delta["text"])
             case "citations_delta":
-                self._citations.append(delta["citation"])
+                self._citations.append(whole_characters(delta["citation"]))
             case _:
                 self.faithful = False
         return []
@@ -89,7 +90,7 @@ class ThinkingBlock(SaidReasoning):
             case "thinking_delta":
                 return self._thought(delta["thinking"])
             case "signature_delta":
-                self._signature = delta["signature"]
+                self._signature = a_text(delta["signature"])
             case _:
                 self.faithful = False
         return []

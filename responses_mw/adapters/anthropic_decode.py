@@ -18,8 +18,15 @@ from responses_mw.adapters.anthropic_blocks import (
     ThinkingBlock,
 )
 from responses_mw.adapters.content_blocks import Block, Json, verbatim
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.upstream_errors import streamed_error
-from responses_mw.adapters.upstream_json import read_json
+from responses_mw.adapters.upstream_json import (
+    a_text,
+    read_json,
+    text_or_none,
+    total,
+    whole_characters,
+)
 from responses_mw.deltas import (
     Delta,
     ItemFinished,
@@ -31,6 +38,7 @@ from responses_mw.deltas import (
     UsageReported,
 )
 from responses_mw.errors import UpstreamProtocolError
+from responses_mw.hour_caches import added, with_hours
 from responses_mw.sse import ServerSentEvent
 
 PAUSED = "pause_turn"
@@ -75,7 +83,12 @@ class MessagesDecoder:
     def close(self) -> Iterator[Delta]:
         if not self._stopped:
             raise self._broken("the stream ended without message_stop")
-        return iter(self._end() if self._stop_reason == PAUSED else ())
+        if self._stop_reason != PAUSED:
+            return iter(())
+        try:
+            return iter(self._end())
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._provider) from error
 
     def go_on(self) -> list[Json] | None:
         """What was said before a pause, for the API to go on from; None if there is no pause."""
@@ -95,9 +108,8 @@ class MessagesDecoder:
     def read(self, event: Any) -> list[Delta]:
         try:
             return self._read(event)
-        except (KeyError, TypeError, AttributeError) as error:
-            kind = event.get("type") if isinstance(event, dict) else type(event).__name__
-            raise self._broken(f"an event {kind!r} is malformed: {error!r}") from error
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._provider) from error
 
     def _read(self, event: Json) -> list[Delta]:
         match event["type"]:
@@ -110,7 +122,7 @@ class MessagesDecoder:
             case "message_start":
                 return self._start(event["message"])
             case "message_delta":
-                self._stop_reason = event["delta"].get("stop_reason")
+                self._stop_reason = text_or_none(event["delta"].get("stop_reason"))
                 return self._report(event.get("usage"))
             case "message_stop":
                 return self._stop()
@@ -125,11 +137,11 @@ class MessagesDecoder:
             raise self._broken("the stream began a second message in the middle of the first")
         self._started = True
         usage = message.get("usage") or {}
-        tier = usage.get("service_tier")
+        tier = text_or_none(usage.get("service_tier"))
         info = UpstreamInfo(
-            model=message.get("model"),
+            model=text_or_none(message.get("model")),
             service_tier=None if tier is None else _TIERS.get(tier, tier),
-            upstream_id=message.get("id"),
+            upstream_id=text_or_none(message.get("id")),
         )
         return [info, *self._report(usage)]
 
@@ -138,7 +150,7 @@ class MessagesDecoder:
         self._usage.update({key: n for key, n in (usage or {}).items() if n is not None})
         report = _usage_reported(self._usage)
         if self._before is not None:
-            report = _added(self._before, report)
+            report = added(self._before, report)
         if report == self._reported:
             return []
         self._reported = report
@@ -167,10 +179,11 @@ class MessagesDecoder:
     def _open(self, index: int, start: Json) -> list[Delta]:
         if index in self._blocks:
             raise self._broken(f"the stream began content block {index} twice")
+        start = whole_characters(start)
         block = self._blocks[index] = self._block(index, start)
         deltas = block.opened()
         if start["type"] == "fallback":
-            deltas = [UpstreamInfo(model=start["to"]["model"]), *deltas]
+            deltas = [UpstreamInfo(model=a_text(start["to"]["model"])), *deltas]
         if self._text_length and not block.is_text:
             # What comes between two texts may leave no item: they are two messages all the same.
             self._text_length = 0
@@ -248,25 +261,17 @@ def _taken_apart(block: Json) -> tuple[Json, list[Json]]:
 
 def _usage_reported(usage: Mapping[str, Any]) -> UsageReported:
     """The API counts cached input apart from the rest of it."""
-    read = usage.get("cache_read_input_tokens", 0)
-    written = usage.get("cache_creation_input_tokens", 0)
-    return UsageReported(
-        input_tokens=usage.get("input_tokens", 0) + read + written,
-        output_tokens=usage.get("output_tokens", 0),
-        cached_tokens=read,
-        cache_write_tokens=written,
-        reasoning_tokens=usage.get("output_tokens_details", {}).get("thinking_tokens") or 0,
+    read = usage.get("cache_read_input_tokens")
+    written = usage.get("cache_creation_input_tokens")
+    details = usage.get("output_tokens_details") or {}
+    found = UsageReported(
+        input_tokens=total(usage.get("input_tokens"), read, written),
+        output_tokens=total(usage.get("output_tokens")),
+        cached_tokens=total(read),
+        cache_write_tokens=total(written),
+        reasoning_tokens=total(details.get("thinking_tokens")),
     )
-
-
-def _added(one: UsageReported, two: UsageReported) -> UsageReported:
-    return UsageReported(
-        input_tokens=one.input_tokens + two.input_tokens,
-        output_tokens=one.output_tokens + two.output_tokens,
-        cached_tokens=one.cached_tokens + two.cached_tokens,
-        cache_write_tokens=one.cache_write_tokens + two.cache_write_tokens,
-        reasoning_tokens=one.reasoning_tokens + two.reasoning_tokens,
-    )
+    return with_hours(found, (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens"))
 
 
 def _hosted_item(call: Json, result: Json) -> Json | None:

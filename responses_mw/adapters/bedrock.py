@@ -19,6 +19,7 @@ from responses_mw.adapters.bedrock_encode import (
 )
 from responses_mw.adapters.bedrock_errors import http_error
 from responses_mw.adapters.bedrock_models import FamilyRules, rules_for, scope_of
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.upstream_json import read_json
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
@@ -62,11 +63,8 @@ class BedrockConverse:
         answer = read_json(body, provider=self.name)
         try:
             events = list(events_of(answer))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UpstreamProtocolError(
-                f"{self.name} answered with something other than a message: {error!r}",
-                provider=self.name,
-            ) from error
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self.name) from error
         decoder = self.decoder(turn)
         for kind, event in events:
             yield from decoder.read(kind, event)

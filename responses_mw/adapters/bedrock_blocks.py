@@ -17,7 +17,7 @@ from responses_mw.adapters.content_blocks import (
     SaidText,
 )
 from responses_mw.adapters.pieces import object_of
-from responses_mw.adapters.upstream_json import whole_characters
+from responses_mw.adapters.upstream_json import a_text, whole_characters
 from responses_mw.deltas import Delta, OutputItem
 
 
@@ -66,9 +66,9 @@ class ReasoningBlock(SaidReasoning, Block):
 
     def grow(self, delta: Json) -> list[Delta]:
         part = delta["reasoningContent"]
-        self._signature += part.get("signature") or ""
+        self._signature += a_text(part.get("signature") or "")
         if part.get("redactedContent"):
-            self._redacted.append(part["redactedContent"])
+            self._redacted.append(a_text(part["redactedContent"]))
         return self._thought(part.get("text") or "")
 
     def verbatim(self) -> Json:

@@ -22,7 +22,14 @@ from responses_mw.adapters.bedrock_blocks import (
 )
 from responses_mw.adapters.bedrock_errors import is_exception, streamed_exception
 from responses_mw.adapters.content_blocks import Json, verbatim
-from responses_mw.adapters.upstream_json import read_json, whole_characters
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
+from responses_mw.adapters.upstream_json import (
+    a_text,
+    read_json,
+    text_or_none,
+    total,
+    whole_characters,
+)
 from responses_mw.deltas import (
     Delta,
     ItemFinished,
@@ -33,6 +40,7 @@ from responses_mw.deltas import (
     UsageReported,
 )
 from responses_mw.errors import UpstreamProtocolError, UpstreamRefused
+from responses_mw.hour_caches import with_hours
 from responses_mw.sse import ServerSentEvent
 
 _INCOMPLETE: Mapping[str, StopReason] = {
@@ -84,13 +92,16 @@ class ConverseDecoder:
                 code="server_error",
                 provider=self._provider,
             )
-        return iter(self._end())
+        try:
+            return iter(self._end())
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._provider) from error
 
     def read(self, kind: str | None, event: Any) -> list[Delta]:
         try:
             return self._read(kind, event)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise self._broken(f"an event {kind!r} is malformed: {error!r}") from error
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._provider) from error
 
     def _read(self, kind: str | None, event: Json) -> list[Delta]:
         match kind:
@@ -101,7 +112,7 @@ class ConverseDecoder:
             case "contentBlockStop":
                 return self._close_block(event["contentBlockIndex"])
             case "messageStop":
-                self._stop_reason = event["stopReason"]
+                self._stop_reason = a_text(event["stopReason"])
             case "metadata":
                 return self._metadata(event)
         return []  # messageStart, and whatever is new
@@ -109,10 +120,10 @@ class ConverseDecoder:
     # --- the message
 
     def _metadata(self, event: Json) -> list[Delta]:
-        tier = (event.get("serviceTier") or {}).get("type")
+        tier = text_or_none((event.get("serviceTier") or {}).get("type"))
         router = (event.get("trace") or {}).get("promptRouter") or {}
         info = UpstreamInfo(
-            model=router.get("invokedModelId"),
+            model=text_or_none(router.get("invokedModelId")),
             service_tier=None if tier is None else _TIERS.get(tier, tier),
         )
         known: list[Delta] = [] if info == UpstreamInfo() else [info]
@@ -142,7 +153,7 @@ class ConverseDecoder:
             return []  # what it is, its first delta says
         if index in self._open:
             raise self._broken(f"the stream began content block {index} twice")
-        return self._open_block(index, self._block(index, start))
+        return self._open_block(index, self._block(whole_characters(start)))
 
     def _grow(self, index: int, delta: Json) -> list[Delta]:
         """Text and reasoning have no start: their first delta opens the block."""
@@ -168,7 +179,7 @@ class ConverseDecoder:
             case _:
                 return OtherBlock({})
 
-    def _block(self, index: int, start: Json) -> Block:
+    def _block(self, start: Json) -> Block:
         match start:
             case {"toolUse": {"type": "server_tool_use"} as call}:
                 block = self._hosted_calls[call["toolUseId"]] = HostedCallBlock(call)
@@ -251,11 +262,13 @@ def _taken_apart(block: Json) -> tuple[Json | None, list[Json]]:
 
 def _usage_reported(usage: Mapping[str, Any]) -> UsageReported:
     """The API counts cached input apart from the rest of it, and reasoning not at all."""
-    read = usage.get("cacheReadInputTokens") or 0
-    written = usage.get("cacheWriteInputTokens") or 0
-    return UsageReported(
-        input_tokens=usage["inputTokens"] + read + written,
-        output_tokens=usage["outputTokens"],
-        cached_tokens=read,
-        cache_write_tokens=written,
+    read, written = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
+    found = UsageReported(
+        input_tokens=total(usage.get("inputTokens"), read, written),
+        output_tokens=total(usage.get("outputTokens")),
+        cached_tokens=total(read),
+        cache_write_tokens=total(written),
     )
+    details = usage.get("cacheDetails") or ()
+    hours = [each.get("inputTokens") for each in details if each.get("ttl") == "1h"]
+    return with_hours(found, hours[0] if hours else 0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from responses_mw.adapters.upstream_json import text_or_none, whole_characters
 from responses_mw.deltas import Delta, ToolCallDelta, ToolCallStarted
 from responses_mw.errors import UpstreamProtocolError
 
@@ -63,11 +64,11 @@ class ChatCalls:
         return call if id and id == call.id else None
 
     def _begin(self, entry: Mapping[str, Any], function: Mapping[str, Any]) -> Call:
-        name = function.get("name")
-        if not name or not isinstance(name, str):
+        name = text_or_none(function.get("name"))
+        if name is None:
             kind = entry.get("type") or "function"
             raise UpstreamProtocolError(f"the upstream sent a tool call ({kind}) without a name")
-        call = Call(len(self.all), str(entry.get("id") or ""), name)
+        call = Call(len(self.all), text_or_none(entry.get("id")) or "", name)
         self.all.append(call)
         self._by_index[entry.get("index")] = call
         return call
@@ -102,7 +103,8 @@ class NativeMessage:
         message: dict[str, Any] = {"role": "assistant", "content": text or None, **self._extras}
         if calls:
             message["tool_calls"] = [_wire_call(call) for call in calls]
-        return message
+        whole: dict[str, Any] = whole_characters(message)
+        return whole
 
 
 def _wire_call(call: Call) -> dict[str, Any]:

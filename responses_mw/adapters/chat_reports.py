@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from responses_mw.adapters.upstream_json import a_name, a_text, text_or_none, total
 from responses_mw.deltas import UsageReported
 
 MARKER = re.compile(r"\[(\d{1,3})\]")
@@ -18,7 +19,7 @@ def logprob(token: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _one_token(token: Mapping[str, Any]) -> dict[str, Any]:
-    text = token["token"]
+    text = a_text(token["token"])
     codes = token.get("bytes")
     if codes is None:
         codes = list(text.encode("utf-8", "replace"))
@@ -32,30 +33,31 @@ def url_citation(annotation: Mapping[str, Any]) -> dict[str, Any]:
         "type": "url_citation",
         "start_index": citation.get("start_index") or 0,
         "end_index": citation.get("end_index") or 0,
-        "url": citation["url"],
-        "title": citation.get("title") or "",
+        "url": a_name(citation["url"]),
+        "title": text_or_none(citation.get("title")) or "",
     }
 
 
 def citations(sources: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
     """One citation for each marker [n] that names a source."""
     urls = sources.get("citations") or []
-    titles = {found["url"]: found.get("title") for found in sources.get("search_results") or ()}
+    found = sources.get("search_results") or ()
+    titles = {page["url"]: text_or_none(page.get("title")) or "" for page in found}
     for marker in MARKER.finditer(text):
         number = int(marker[1])
         if 1 <= number <= len(urls):
-            url = urls[number - 1]
+            url = a_name(urls[number - 1])
             place = {"start_index": marker.start(), "end_index": marker.end()}
-            yield {"type": "url_citation", **place, "url": url, "title": titles.get(url) or ""}
+            yield {"type": "url_citation", **place, "url": url, "title": titles.get(url, "")}
 
 
 def usage_report(usage: Mapping[str, Any], *, uncounted_thinking: bool) -> UsageReported:
     """Cached tokens have four spellings; xAI and Gemini count reasoning in the total only."""
     read = usage.get("prompt_tokens_details") or {}
     written = usage.get("completion_tokens_details") or {}
-    prompt, output = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    reasoning = written.get("reasoning_tokens") or 0
-    uncounted = (usage.get("total_tokens") or 0) - prompt - output
+    prompt, output = total(usage.get("prompt_tokens")), total(usage.get("completion_tokens"))
+    reasoning = total(written.get("reasoning_tokens"))
+    uncounted = total(usage.get("total_tokens")) - prompt - output
     if uncounted > 0 and (uncounted_thinking or uncounted == reasoning):
         output += uncounted
         reasoning = uncounted
@@ -69,7 +71,7 @@ def usage_report(usage: Mapping[str, Any], *, uncounted_thinking: bool) -> Usage
     return UsageReported(
         input_tokens=prompt,
         output_tokens=output,
-        cached_tokens=min(cached, prompt),
-        cache_write_tokens=read.get("cache_write_tokens") or 0,
+        cached_tokens=min(total(cached), prompt),
+        cache_write_tokens=total(read.get("cache_write_tokens")),
         reasoning_tokens=min(reasoning, output),
     )

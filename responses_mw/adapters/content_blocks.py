@@ -8,7 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from responses_mw.adapters.upstream_json import whole_characters, without_half
+from responses_mw.adapters.upstream_json import (
+    a_name,
+    text_or_none,
+    whole_characters,
+    without_half,
+)
 from responses_mw.deltas import (
     AnnotationAdded,
     Delta,
@@ -107,9 +112,9 @@ class SaidText(Block):
         # A citation arrives before the text it belongs to, which is the whole block.
         place = {"start_index": self._offset, "end_index": self._offset + self.length}
         for url, title in map(self.page, self._citations):
-            if isinstance(url, str):
-                cited = {"type": "url_citation", **place, "url": url, "title": title or ""}
-                rest.append(AnnotationAdded(cited))
+            if (address := text_or_none(url)) is not None:
+                cited = {"url": address, "title": text_or_none(title) or ""}
+                rest.append(AnnotationAdded({"type": "url_citation", **place, **cited}))
         return rest
 
     def _text(self, text: str) -> list[Delta]:
@@ -155,16 +160,16 @@ class SaidReasoning(Block):
 class SaidCall(Block):
     """A function to be called."""
 
-    def __init__(self, key: int, name: str, call_id: str | None) -> None:
+    def __init__(self, key: int, name: Any, call_id: Any) -> None:
         super().__init__()
         self._key = key
-        self._name = name
-        self._call_id = call_id
+        self._name = a_name(name)
+        self._call_id = text_or_none(call_id)
         self.faithful = self._keeps_id()
 
     def _keeps_id(self) -> bool:
         """Else the assembler mints another, and in the API's own form no result would find it."""
-        return bool(self._call_id) and len(str(self._call_id)) <= _MAX_CALL_ID
+        return self._call_id is not None and len(self._call_id) <= _MAX_CALL_ID
 
     def opened(self) -> list[Delta]:
         return [ToolCallStarted(self._key, self._name, self._call_id)]

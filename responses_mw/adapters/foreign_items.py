@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from responses_mw.adapters.decoding import WRONG_SHAPE
 from responses_mw.turn import Item
 
 MAX_OUTPUT = 20_000
@@ -16,6 +17,13 @@ MAX_OUTPUT = 20_000
 
 def as_message(item: Item) -> Item | None:
     """The assistant's for what was called, the user's for what came back. None: no words for it."""
+    try:
+        return _told(item)
+    except WRONG_SHAPE:
+        return None  # passed through from an upstream, whose own it is what such an item holds
+
+
+def _told(item: Item) -> Item | None:
     kind = item["type"]
     if kind == "computer_call_output":
         return _screenshot(item)

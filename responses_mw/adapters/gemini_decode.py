@@ -11,10 +11,18 @@ from typing import Any
 
 import orjson
 
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.gemini_arguments import GrowingCall
 from responses_mw.adapters.gemini_reports import Sources, logprobs, usage_report
 from responses_mw.adapters.upstream_errors import streamed_error
-from responses_mw.adapters.upstream_json import read_json, whole_characters, without_half
+from responses_mw.adapters.upstream_json import (
+    a_name,
+    a_text,
+    read_json,
+    text_or_none,
+    whole_characters,
+    without_half,
+)
 from responses_mw.deltas import (
     AnnotationAdded,
     Delta,
@@ -101,10 +109,16 @@ class GeminiDecoder:
             if isinstance(chunk, list):  # a stream that is one JSON array, or its error
                 return [delta for entry in chunk for delta in self._chunk(entry)]
             return self._chunk(chunk)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise self._broken(f"the answer is malformed: {error!r}") from error
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._provider) from error
 
     def close(self) -> Iterator[Delta]:
+        try:
+            yield from self._end()
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._provider) from error
+
+    def _end(self) -> Iterator[Delta]:
         if self._finish is None and not self._blocked:
             said = "the answer ended without a finishReason"
             raise self._broken(said if self._answered else "the answer holds no candidate")
@@ -139,12 +153,12 @@ class GeminiDecoder:
         return deltas
 
     def _introduce(self, chunk: Json) -> Iterator[Delta]:
-        tier = (chunk.get("usageMetadata") or {}).get("serviceTier")
-        tier = tier.lower() if isinstance(tier, str) else None
+        tier = text_or_none((chunk.get("usageMetadata") or {}).get("serviceTier"))
+        tier = None if tier is None else tier.lower()
         info = UpstreamInfo(
-            model=chunk.get("modelVersion"),
+            model=text_or_none(chunk.get("modelVersion")),
             service_tier=None if tier is None else _TIERS.get(tier, tier),
-            upstream_id=chunk.get("responseId"),
+            upstream_id=text_or_none(chunk.get("responseId")),
         )
         if self._info is None or (tier is not None and self._info.service_tier is None):
             self._info = info
@@ -169,8 +183,8 @@ class GeminiDecoder:
         if isinstance(finish, int):
             finish = _NUMBERED[finish] if 0 < finish < len(_NUMBERED) else str(finish)
         if finish:
-            self._finish = finish
-            self._finish_message = candidate.get("finishMessage") or ""
+            self._finish = a_text(finish)
+            self._finish_message = text_or_none(candidate.get("finishMessage")) or ""
 
     # --- parts
 
@@ -188,7 +202,8 @@ class GeminiDecoder:
             text, self._half = without_half(self._half + part["text"])
             self._half_is_thought = thought
             deltas.extend(self._say(text, thought=thought))
-            self._remember({**part, "text": text})
+            rest = whole_characters(part) if len(part) > 1 else part
+            self._remember({**rest, "text": text})
             return
         if "inlineData" in part and not thought:
             deltas.extend(self._picture(part["inlineData"]))
@@ -217,7 +232,7 @@ class GeminiDecoder:
         if str(blob.get("mimeType", "")).startswith("image/"):
             self._end_message()
             kind, status = "image_generation_call", "completed"
-            yield OutputItem({"type": kind, "status": status, "result": blob["data"]})
+            yield OutputItem({"type": kind, "status": status, "result": a_text(blob["data"])})
 
     def _call(self, part: Json) -> Iterator[Delta]:
         call = part["functionCall"]
@@ -227,7 +242,7 @@ class GeminiDecoder:
             yield from self._finish_call()
             self._end_message()
             self._growing = GrowingCall(part)
-            yield ToolCallStarted(self._calls, call["name"], call.get("id"))
+            yield ToolCallStarted(self._calls, a_name(call["name"]), text_or_none(call.get("id")))
         if not call.get("willContinue"):
             yield from self._finish_call()
 

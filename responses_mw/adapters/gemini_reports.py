@@ -4,8 +4,9 @@ Plain functions from generateContent's JSON to that of the Responses API.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from responses_mw.adapters.upstream_json import text_or_none, total
 from responses_mw.deltas import UsageReported
 
 Json = Mapping[str, Any]
@@ -16,12 +17,12 @@ def usage_report(usage: Json) -> UsageReported | None:
     nothing was counted."""
     if not any(key.endswith("TokenCount") for key in usage):
         return None
-    thoughts = usage.get("thoughtsTokenCount", 0)
+    thoughts = usage.get("thoughtsTokenCount")
     return UsageReported(
-        input_tokens=usage.get("promptTokenCount", 0) + usage.get("toolUsePromptTokenCount", 0),
-        output_tokens=usage.get("candidatesTokenCount", 0) + thoughts,
-        cached_tokens=usage.get("cachedContentTokenCount", 0),
-        reasoning_tokens=thoughts,
+        input_tokens=total(usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount")),
+        output_tokens=total(usage.get("candidatesTokenCount"), thoughts),
+        cached_tokens=total(usage.get("cachedContentTokenCount")),
+        reasoning_tokens=total(thoughts),
     )
 
 
@@ -40,47 +41,60 @@ def _token(candidate: Json) -> dict[str, Any]:
     return {"token": text, "logprob": candidate.get("logProbability", 0.0), "bytes": codes}
 
 
+class _Source(NamedTuple):
+    """A place in the answer and what it was taken from."""
+
+    uri: str
+    title: str
+    start: int
+    end: int
+    words: str | None
+
+
 class Sources:
     """Citations of an answer, collected while it is streamed and placed in its text at the end."""
 
     def __init__(self) -> None:
         self._chunks: Sequence[Json] = ()
-        self._found: list[tuple[Json, Json]] = []
+        self._found: list[_Source] = []
 
     def ground(self, metadata: Json) -> None:
         self._chunks = metadata.get("groundingChunks") or self._chunks
         for support in metadata.get("groundingSupports") or ():
             for index in support.get("groundingChunkIndices") or ():
                 # Pages that could not be fetched are counted and not listed.
-                if index < len(self._chunks):
-                    source = _source(self._chunks[index])
-                    self._found.append((support.get("segment") or {}, source))
+                if 0 <= index < len(self._chunks):
+                    self._add(support.get("segment"), _source(self._chunks[index]))
 
     def cite(self, metadata: Json) -> None:
         """`citations` on Vertex AI, `citationSources` on the Gemini API."""
         cited = metadata.get("citations") or metadata.get("citationSources") or ()
-        self._found += [(citation, citation) for citation in cited]
+        for citation in cited:
+            self._add(citation, citation)
+
+    def _add(self, segment: Json | None, source: Json) -> None:
+        place = segment or {}
+        words = text_or_none(place.get("text"))
+        start, end = _index(place, "startIndex"), _index(place, "endIndex")
+        uri = text_or_none(source.get("uri"))
+        if uri is not None:  # one without an address is none that an annotation could name
+            title = text_or_none(source.get("title")) or ""
+            self._found.append(_Source(uri, title, start, end, words))
 
     def annotations(self, before: str, text: str) -> Iterator[dict[str, Any]]:
         """`text` is the open message, `before` what earlier messages said; a source of those is
-        put at the beginning. One without an address is none that an annotation could name."""
+        put at the beginning."""
         if not self._found:
             return
-        told: set[tuple[Any, ...]] = set()
         said = (before + text).encode()
-        for segment, source in self._found:
-            uri = source.get("uri")
-            citation = (uri, segment.get("startIndex"), segment.get("endIndex"))
-            if not uri or citation in told:  # the chunks of a stream may repeat what others said
-                continue
-            told.add(citation)
-            start, end = _place(segment, said, before, text)
+        for source in dict.fromkeys(self._found):  # chunks of a stream may repeat what others said
+            start, end = _place(source, said, before, text)
             yield {
                 "type": "url_citation",
                 "start_index": start,
                 "end_index": end,
-                "url": uri,
-                "title": source.get("title") or "",
+                "url": source.uri,
+                "title": source.title,
             }
 
 
@@ -89,15 +103,20 @@ def _source(chunk: Json) -> Json:
     return next((value for value in chunk.values() if isinstance(value, Mapping)), {})
 
 
-def _place(segment: Json, said: bytes, before: str, text: str) -> tuple[int, int]:
+def _index(segment: Json, name: str) -> int:
+    """Nothing said is the beginning."""
+    value = segment.get(name)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _place(source: _Source, said: bytes, before: str, text: str) -> tuple[int, int]:
     """Characters of `text`. The API counts bytes of UTF-8, now and then of something else: where
     it says the words, too, they are looked for."""
-    start, end = segment.get("startIndex", 0), segment.get("endIndex", 0)
-    words = segment.get("text")
-    if words and said[start:end] != words.encode():
+    words = source.words
+    if words and said[source.start : source.end] != words.encode():
         found = text.find(words)
         if found >= 0:
             return found, found + len(words)
-    first = len(said[:start].decode("utf-8", "ignore")) - len(before)
-    last = len(said[:end].decode("utf-8", "ignore")) - len(before)
+    first = len(said[: source.start].decode("utf-8", "ignore")) - len(before)
+    last = len(said[: source.end].decode("utf-8", "ignore")) - len(before)
     return max(0, min(first, len(text))), max(0, min(last, len(text)))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
 from responses_mw.adapters.openai_responses_events import (
     Json,
@@ -18,13 +19,21 @@ from responses_mw.adapters.openai_responses_events import (
     failure_of,
     has_key,
     key_of,
+    logprobs_of,
     parts_of,
     unique_call_id,
     usage_report,
     words_of,
 )
 from responses_mw.adapters.openai_responses_state import native_turn
-from responses_mw.adapters.upstream_json import read_json, whole_characters, without_half
+from responses_mw.adapters.upstream_json import (
+    a_name,
+    a_text,
+    read_json,
+    text_or_none,
+    whole_characters,
+    without_half,
+)
 from responses_mw.canonical import ADDED, DONE
 from responses_mw.deltas import (
     AnnotationAdded,
@@ -53,10 +62,8 @@ STOP_REASONS: dict[str, StopReason] = {
     "max_messages": "max_messages",
     "steered": "steered",
 }
-MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-"""What reading raises where JSON has another shape than the format says."""
-
 _ENDS = {f"response.{status}": status for status in ("completed", "incomplete", "failed")}
+_NAMES = ("id", "call_id", "approval_request_id")
 _CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
 
 
@@ -117,6 +124,7 @@ class ResponsesDecoder:
         said = read_json(event.data, provider=self._dialect.name)
         try:
             kind = str(said.get("type") or event.event)
+            said["type"] = kind
             reader = self._readers.get(kind)
             if reader is not None:
                 return iter(reader(said))
@@ -126,9 +134,9 @@ class ResponsesDecoder:
                 return self._end(response, _ENDS.get(f"response.{status}", _ENDS[kind]))
             if kind == "error" or (said.get("error") and not kind.startswith("response.")):
                 raise failure_of(said, self._dialect.name)
-            return iter(self._other({"type": kind, **said}))
-        except MALFORMED as exc:
-            raise self._malformed(exc) from exc
+            return iter(self._other(said))
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._dialect.name) from error
 
     def close(self) -> Iterator[Delta]:
         if not self._ended:
@@ -153,15 +161,15 @@ class ResponsesDecoder:
                 )
             yield from self._introduce({"response": response})
             yield from self._end(response, status)
-        except MALFORMED as exc:
-            raise self._malformed(exc) from exc
+        except WRONG_SHAPE as error:
+            raise wrong_shape(error, self._dialect.name) from error
 
     # --- words
 
     def _text(self, event: Json) -> list[Delta]:
         key, deltas = self._at(event, "message", "output_text", event.get("content_index"))
         text = self._joined(key, event["delta"])
-        deltas.append(TextDelta(text, tuple(event.get("logprobs") or ())))
+        deltas.append(TextDelta(text, logprobs_of(event)))
         return deltas
 
     def _refusal(self, event: Json) -> list[Delta]:
@@ -214,6 +222,8 @@ class ResponsesDecoder:
 
     def _joined(self, key: Key, text: str) -> str:
         """Half of a surrogate pair waits for its other half."""
+        if not isinstance(text, str):
+            raise TypeError(f"words of an item are {type(text).__name__}")
         if self._halves or (text and "\ud800" <= text[-1] <= "\udbff"):
             text, half = without_half(self._halves.pop(key, "") + text)
             if half:
@@ -235,14 +245,19 @@ class ResponsesDecoder:
                     for name, value in item.items()
                     if name not in _CALL_FIELDS and value is not None
                 }
-                started = ToolCallStarted(key, item["name"], item.get("call_id") or None, extra)
+                call_id = text_or_none(item.get("call_id"))
+                started = ToolCallStarted(key, a_name(item["name"]), call_id, extra)
                 return [*self._leave(), started]
             case other:
-                self._items[key] = _Heard(other)
+                self._items[key] = _Heard(a_name(other))
                 return [self._canonical({**event, "item": item}, key)]
 
     def _item(self, event: Json) -> Item:
         item: Item = whole_characters(event["item"])
+        a_name(item["type"])
+        for name in _NAMES:
+            if item.get(name) is not None:
+                a_text(item[name])
         if item.get("call_id") == "":
             # xAI's hosted tools: nobody is to answer them.
             return {key: value for key, value in item.items() if key != "call_id"}
@@ -266,9 +281,7 @@ class ResponsesDecoder:
 
     def _done(self, event: Json) -> list[Delta]:
         item, key = self._item(event), key_of(event)
-        deltas: list[Delta] = []
-        if key not in self._items:
-            deltas = self._added(event)
+        deltas = [] if key in self._items else self._begun(item, key)
         heard = self._items[key]
         heard.item = item
         match heard.kind:
@@ -311,9 +324,13 @@ class ResponsesDecoder:
             if step in ("added", "done") or not stem:
                 return []
             return [self._canonical(event, None)]
-        if heard is None and not kind.startswith("response.") and ":" not in kind:
+        if heard is not None:
+            return [self._canonical(event, key_of(event))]
+        if has_key(event):
+            return []  # of an item that never began: there is nothing that it could be about
+        if not kind.startswith("response.") and ":" not in kind:
             return []  # pings and the like
-        return [self._canonical(event, key_of(event) if heard is not None else None)]
+        return [self._canonical(event, None)]
 
     def _canonical(self, event: Json, key: Key | None) -> Canonical:
         kept = {name: value for name, value in event.items() if name != "obfuscation"}
@@ -326,8 +343,9 @@ class ResponsesDecoder:
             return []
         self._introduced = True
         response = event["response"]
-        self._response_id = str(response.get("id"))
-        return [UpstreamInfo(model=response.get("model"), upstream_id=response.get("id"))]
+        id = text_or_none(response.get("id"))
+        self._response_id = str(id)
+        return [UpstreamInfo(model=text_or_none(response.get("model")), upstream_id=id)]
 
     def _end(self, response: Json, status: str) -> Iterator[Delta]:
         self._ended = True
@@ -335,7 +353,7 @@ class ResponsesDecoder:
         if status != "failed":
             deltas += self._unheard(response.get("output") or ())
         usage = usage_report(response.get("usage"))
-        deltas.append(UpstreamInfo(service_tier=response.get("service_tier")))
+        deltas.append(UpstreamInfo(service_tier=text_or_none(response.get("service_tier"))))
         if usage is not None:
             deltas.append(usage)
         if status == "failed":
@@ -364,11 +382,15 @@ class ResponsesDecoder:
     def _told_at_once(self, item: Json, key: Key) -> list[Delta]:
         if key in self._items:
             return self._done({"type": DONE, "output_index": key, "item": item})
-        begun = {**item, "status": "in_progress"} if "status" in item else item
         return [
-            *self._added({"type": ADDED, "output_index": key, "item": begun}),
+            *self._begun(item, key),
             *self._done({"type": DONE, "output_index": key, "item": item}),
         ]
+
+    def _begun(self, item: Json, key: Key) -> list[Delta]:
+        """Of an item whose beginning was not told."""
+        begun = {**item, "status": "in_progress"} if "status" in item else item
+        return self._added({"type": ADDED, "output_index": key, "item": begun})
 
     def _native(self, response: Json) -> Any:
         """As it was streamed: what clients answer to are the ids they saw."""
@@ -383,14 +405,6 @@ class ResponsesDecoder:
             return STOP_REASONS.get(str(reason), "max_output_tokens")
         full = usage is not None and self._limit is not None and usage.output_tokens >= self._limit
         return "max_output_tokens" if full and self._dialect.silent_length else "stop"
-
-    # --- errors
-
-    def _malformed(self, exc: Exception) -> UpstreamProtocolError:
-        return UpstreamProtocolError(
-            f"the upstream's answer does not have the form of a response ({exc!r})",
-            provider=self._dialect.name,
-        )
 
 
 def _failing(deltas: Sequence[Delta], error: UpstreamError) -> Iterator[Delta]:

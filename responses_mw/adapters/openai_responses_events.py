@@ -4,10 +4,11 @@ Nothing here knows what came before.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from responses_mw.adapters.upstream_errors import CONTEXT_LENGTH_CODES, streamed_error
+from responses_mw.adapters.upstream_json import a_text, total, whole_characters
 from responses_mw.deltas import (
     Delta,
     ReasoningDelta,
@@ -44,17 +45,26 @@ def words_of(part: Json, said: int) -> list[Delta]:
     """What a part says beyond its first characters."""
     match part["type"]:
         case "output_text":
-            rest = part["text"][said:]
-            logprobs = () if said else tuple(part.get("logprobs") or ())
+            rest = a_text(part["text"])[said:]
+            logprobs = () if said else logprobs_of(part)
             return [TextDelta(rest, logprobs)] if rest else []
         case "refusal":
-            rest = part["refusal"][said:]
+            rest = a_text(part["refusal"])[said:]
             return [RefusalDelta(rest)] if rest else []
         case "summary_text" | "reasoning_text" as kind:
-            rest = part["text"][said:]
+            rest = a_text(part["text"])[said:]
             return [ReasoningDelta(rest, raw=kind == "reasoning_text")] if rest else []
         case other:
             raise UpstreamProtocolError(f"the upstream sent a part of type {other!r}")
+
+
+def logprobs_of(said: Json) -> Sequence[Json]:
+    given = said.get("logprobs")
+    if not given:
+        return ()
+    if not all(isinstance(token, dict) for token in given):
+        raise TypeError("a log probability is no object")
+    return tuple(whole_characters(given))
 
 
 def annotation_of(given: Json) -> dict[str, Any]:
@@ -74,13 +84,16 @@ def usage_report(usage: Json | None) -> UsageReported | None:
         return None
     read = usage.get("input_tokens_details") or {}
     written = usage.get("output_tokens_details") or {}
-    input_tokens, output_tokens = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
+    input_tokens, output_tokens = (
+        total(usage.get("input_tokens")),
+        total(usage.get("output_tokens")),
+    )
     return UsageReported(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cached_tokens=min(read.get("cached_tokens") or 0, input_tokens),
-        cache_write_tokens=read.get("cache_write_tokens") or 0,
-        reasoning_tokens=min(written.get("reasoning_tokens") or 0, output_tokens),
+        cached_tokens=min(total(read.get("cached_tokens")), input_tokens),
+        cache_write_tokens=total(read.get("cache_write_tokens")),
+        reasoning_tokens=min(total(written.get("reasoning_tokens")), output_tokens),
     )
 
 

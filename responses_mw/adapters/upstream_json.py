@@ -12,6 +12,8 @@ import orjson
 from responses_mw.errors import UpstreamProtocolError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_DEEPEST = 200
+"""Levels that whatever comes may have and still be written as JSON inside of something else."""
 
 
 def read_json(raw: bytes, *, provider: str) -> Any:
@@ -21,23 +23,68 @@ def read_json(raw: bytes, *, provider: str) -> Any:
     except orjson.JSONDecodeError:
         pass  # orjson refuses halves of pairs, the standard library does not
     try:
-        return json.loads(raw.decode("utf-8", "replace"))
+        return json.loads(raw.decode("utf-8", "replace"), parse_int=_number)
     except (ValueError, RecursionError) as error:
         raise UpstreamProtocolError(
             f"{provider} sent something that is not JSON: {error}", provider=provider
         ) from error
 
 
-def whole_characters(value: Any) -> Any:
-    """The same JSON; halves of one string that meet are joined, lone ones become U+FFFD."""
+def _number(digits: str) -> int | float:
+    """As orjson reads it, so that it can be written again."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
+def whole_characters(value: Any, *, levels: int = _DEEPEST) -> Any:
+    """The same JSON; halves of one string that meet are joined, lone ones become U+FFFD.
+
+    Raises ValueError if it has more `levels` than could be sent on.
+    """
     match value:
-        case str() if not value.isascii() and _SURROGATE.search(value) is not None:
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case str():
+            return _whole(value)
+        case dict() | list() if levels == 0:
+            raise ValueError(f"its JSON has more than {_DEEPEST} levels")
         case dict():
-            return {key: whole_characters(entry) for key, entry in value.items()}
+            return {
+                _whole(key): whole_characters(entry, levels=levels - 1)
+                for key, entry in value.items()
+            }
         case list():
-            return [whole_characters(entry) for entry in value]
+            return [whole_characters(entry, levels=levels - 1) for entry in value]
     return value
+
+
+def text_or_none(value: Any) -> str | None:
+    """A field that an answer can do without, such as a title: what is no text is not there."""
+    return _whole(value) or None if isinstance(value, str) else None
+
+
+def a_text(value: Any) -> str:
+    """Raises TypeError; for a field without which nothing can be made of an answer."""
+    if isinstance(value, str):
+        return _whole(value)
+    raise TypeError(f"a text was expected where {type(value).__name__} stands")
+
+
+def a_name(value: Any) -> str:
+    """A text that is not empty."""
+    if not value:
+        raise ValueError("a name is missing")
+    return a_text(value)
+
+
+def total(*counts: Any) -> int:
+    """The sum, where None is 0; -1 if one is no whole number: what cannot be counted is not, and
+    the answer stays."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if all(type(count) is int for count in known) else -1
+
+
+def _whole(text: str) -> str:
+    if text.isascii() or _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def without_half(text: str) -> tuple[str, str]:

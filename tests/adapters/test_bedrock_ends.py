@@ -154,7 +154,7 @@ def test_http_errors(status: int, type: str, message: str, expected: tuple[int, 
             start(0, toolUse={"toolUseId": "b", "name": "y"}),
         ],
         [BEGIN, ("messageStop", [])],
-        [BEGIN, end(), ("metadata", {"usage": {}})],
+        [BEGIN, end(), ("metadata", {"usage": [1]})],
     ],
 )
 def test_a_broken_stream_is_the_upstreams_mistake(events: list[tuple[str, Any]]) -> None:

@@ -246,7 +246,7 @@ def test_half_a_character_in_a_whole_answer_is_replaced():
         b'{"choices": [{"delta": {"tool_calls": [{"index": [], "function": {"name": "x"}}]}}]}',
         b'{"choices": [{"delta": {"annotations": [{"type": "url_citation"}]}}]}',
         b'{"choices": [{"delta": {"reasoning": "x", "reasoning_details": ["abc"]}}]}',
-        b'{"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": "x"}}',
+        b'{"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": ["x"]}',
     ],
 )  # fmt: skip
 def test_what_is_no_chat_completion_is_the_upstreams_mistake(data):
@@ -261,7 +261,7 @@ def test_a_whole_answer_of_another_form_is_the_upstreams_mistake():
 
 
 def test_usage_of_another_form_is_found_out_at_the_end_of_the_bytes_too():
-    last = {**STOP, "usage": {"prompt_tokens": "many"}}
+    last = {**STOP, "usage": ["many"]}
     with pytest.raises(UpstreamProtocolError, match="form"):
         decode_chunks(CHAT, last, done=False)
 

@@ -119,12 +119,12 @@ def test_blocked_prompt_is_an_answer_of_nothing() -> None:
         ([candidate({"text": "a"}, finish=None)], "without a finishReason"),
         ([[]], "holds no candidate"),
         ([b"{"], "not JSON"),
-        ([5], "malformed"),
-        ([{"candidates": [{"content": {"parts": [5]}}]}], "malformed"),
+        ([5], "another shape"),
+        ([{"candidates": [{"content": {"parts": [5]}}]}], "another shape"),
         ([{"candidates": [{}, {}]}], "more than one candidate"),
         ([{"candidates": [{"index": 1}]}], "more than one candidate"),
-        ([candidate({"functionCall": {"args": {}}})], "malformed"),
-        ([candidate({"functionCall": {"name": "go", "args": [1]}})], "malformed"),
+        ([candidate({"functionCall": {"args": {}}})], "another shape"),
+        ([candidate({"functionCall": {"name": "go", "args": [1]}})], "another shape"),
     ],
 )
 def test_answer_of_another_form_is_the_upstream_s_mistake(chunks: list[Any], said: str) -> None:
@@ -272,7 +272,7 @@ def test_call_cut_off_by_the_limit_is_not_finished_and_not_kept() -> None:
 @pytest.mark.parametrize("path", ["$", "$.a[1]", "$.a.b", "$..a", "$.a[*]", "$.s.x"])
 def test_path_that_leads_nowhere_is_the_upstream_s_mistake(path: str) -> None:
     begun = {"functionCall": {"name": "go", "args": {"a": [], "s": "x"}, "willContinue": True}}
-    with pytest.raises(UpstreamProtocolError, match="malformed"):
+    with pytest.raises(UpstreamProtocolError, match="another shape"):
         streamed(candidate(begun, piece(path, stringValue="x", go_on=False)))
 
 
