@@ -16,6 +16,7 @@ from responses_mw import retention
 from responses_mw.chains import Chains
 from responses_mw.generation import Generation, lease_until
 from responses_mw.hooks import Hooks
+from responses_mw.jumps import Jumps
 from responses_mw.records import Flushes, Observers
 from responses_mw.router import Router
 from responses_mw.settings import Settings
@@ -64,9 +65,12 @@ class Runtime:
         self.seal_key = self.settings.seal_key or await self.store.secret("seal")
         await self.chains.open()
 
+        jumps = Jumps(self.settings.lease_s)
+
         async def reap() -> None:
             await self._renew()
-            await self._take_over(take_over)
+            if jumps.settled():
+                await self._take_over(take_over)
 
         works = ((HEAR_S, self._hear), (CHECKPOINT_S, self._checkpoint), *self._keeping())
         for seconds, work in (*works, (self.settings.lease_s / 3, reap)):

@@ -10,9 +10,11 @@ import contextlib
 import datetime
 import hashlib
 import json
+import mmap
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -30,7 +32,6 @@ DRAIN_S = 10.0
 SAVED = "die when saved"
 UNSAVED = "die unsaved"
 REPOSITORY = Path(__file__).parents[2]
-_REAL_TIME = time.time
 
 
 def asking(words: int, *, wait_s: float = 0.0, pause_s: float = 0.0, nonce: str = "") -> str:
@@ -117,6 +118,10 @@ class Nursery:
         """Waits until the server has ended by itself; its exit code, or minus the signal."""
         return int(self._say(f"wait {(victim or self._last).pid}"))
 
+    def set_clock(self, seconds: float) -> None:
+        """From the time that it really is; for all servers at once."""
+        self._say(f"clock {seconds}")
+
     def close(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -153,11 +158,16 @@ def main(store: str) -> None:
     from stores import PostgresStore, SQLiteStore  # noqa: F401
 
     assert uvicorn
+    clock = Clock()
+    clock.install()
     living: set[int] = set()
     for line in sys.stdin:
         match line.split():
             case ["start"]:
                 living.add(_fork(store))
+            case ["clock", seconds]:
+                clock.set(float(seconds))
+                print("set", flush=True)
             case [command, pid]:
                 child = int(pid)
                 if command == "kill" and child in living:
@@ -224,38 +234,46 @@ def _mortal(store: Any) -> Any:
 
 
 def _watched(app: Any) -> Any:
-    """`/tasks` says how many tasks there are, `/clock` moves the time of day by as many seconds as
-    its query says; all else is the server's."""
+    """`/tasks` says how many tasks there are; all else is the server's."""
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:
-        if scope.get("path") == "/tasks":
-            body = str(len(asyncio.all_tasks())).encode()
-        elif scope.get("path") == "/clock":
-            set_clock(float(scope["query_string"]))
-            body = b""
-        else:
+        if scope.get("path") != "/tasks":
             await app(scope, receive, send)
             return
+        body = str(len(asyncio.all_tasks())).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
     return watched
 
 
-def set_clock(seconds: float) -> None:
-    """What asks for the time of day is told another one from now on, in this process."""
-    real = datetime.datetime
+class Clock:
+    """The time of day of all servers of a nursery, which can be set: they share its memory."""
 
-    class Jumped(real):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            return real.now(tz) + datetime.timedelta(seconds=seconds)
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
 
-    for name, module in list(sys.modules.items()):
-        ours = name.partition(".")[0] in ("responses_mw", "stores")
-        if ours and issubclass(getattr(module, "datetime", int), real):
-            module.datetime = Jumped  # type: ignore[attr-defined]
-    time.time = lambda: _REAL_TIME() + seconds
+    @property
+    def offset(self) -> float:
+        return float(struct.unpack_from("d", self._memory)[0])
+
+    def set(self, seconds: float) -> None:
+        struct.pack_into("d", self._memory, 0, seconds)
+
+    def install(self) -> None:
+        """Whatever of ours asks for the time is told this one from now on, in this process."""
+        clock, real, real_time = self, datetime.datetime, time.time
+
+        class Told(real):
+            @classmethod
+            def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+                return real.now(tz) + datetime.timedelta(seconds=clock.offset)
+
+        for name, module in list(sys.modules.items()):
+            ours = name.partition(".")[0] in ("responses_mw", "stores")
+            if ours and getattr(module, "datetime", None) is real:
+                module.datetime = Told  # type: ignore[attr-defined]
+        time.time = lambda: real_time() + clock.offset
 
 
 if __name__ == "__main__":
