@@ -140,7 +140,10 @@ class GeminiDecoder:
     def _chunk(self, chunk: Json) -> list[Delta]:
         if chunk.get("error"):
             raise streamed_error(chunk, provider=self._provider)
-        deltas: list[Delta] = [*self._introduce(chunk)]
+        usage = chunk.get("usageMetadata") or {}
+        deltas: list[Delta] = []
+        if self._info is None or (self._info.service_tier is None and "serviceTier" in usage):
+            deltas.append(self._introduce(chunk, usage))
         feedback = chunk.get("promptFeedback") or {}
         if feedback.get("blockReason") or feedback.get("blockReasonMessage"):
             self._blocked = True
@@ -149,27 +152,22 @@ class GeminiDecoder:
             raise self._broken("more than one candidate came; ask for one (candidateCount: 1)")
         for candidate in candidates:
             self._candidate(deltas, candidate)
-        deltas.extend(self._report(chunk.get("usageMetadata") or {}))
+        # Every chunk has the counts so far.
+        report = usage_report(usage) if usage else None
+        if report is not None and report != self._usage:
+            self._usage = report
+            deltas.append(report)
         return deltas
 
-    def _introduce(self, chunk: Json) -> Iterator[Delta]:
-        tier = text_or_none((chunk.get("usageMetadata") or {}).get("serviceTier"))
+    def _introduce(self, chunk: Json, usage: Json) -> UpstreamInfo:
+        tier = text_or_none(usage.get("serviceTier"))
         tier = None if tier is None else tier.lower()
-        info = UpstreamInfo(
+        self._info = UpstreamInfo(
             model=text_or_none(chunk.get("modelVersion")),
             service_tier=None if tier is None else _TIERS.get(tier, tier),
             upstream_id=text_or_none(chunk.get("responseId")),
         )
-        if self._info is None or (tier is not None and self._info.service_tier is None):
-            self._info = info
-            yield info
-
-    def _report(self, usage: Json) -> Iterator[Delta]:
-        """Every chunk has the counts so far."""
-        report = usage_report(usage)
-        if report is not None and report != self._usage:
-            self._usage = report
-            yield report
+        return self._info
 
     def _candidate(self, deltas: list[Delta], candidate: Json) -> None:
         self._answered = True

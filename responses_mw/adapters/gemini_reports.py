@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 def usage_report(usage: Json) -> UsageReported | None:
     """What hosted tools brought is input; thinking is counted apart from the answer. None if
     nothing was counted."""
-    if not any(key.endswith("TokenCount") for key in usage):
+    if not any("TokenCount" in key for key in usage):
         return None
     thoughts = usage.get("thoughtsTokenCount")
     return UsageReported(

@@ -77,8 +77,13 @@ def a_name(value: Any) -> str:
 def total(*counts: Any) -> int:
     """The sum, where None is 0; -1 if one is no whole number: what cannot be counted is not, and
     the answer stays."""
-    known = [count for count in counts if count is not None]
-    return sum(known) if all(type(count) is int for count in known) else -1
+    found = 0
+    for count in counts:
+        if type(count) is int:
+            found += count
+        elif count is not None:
+            return -1
+    return found
 
 
 def _whole(text: str) -> str:
