@@ -28,6 +28,10 @@ class Follower:
     def leave(self) -> None:
         self._left.set()
 
+    @property
+    def over(self) -> bool:
+        return False
+
     async def batches(self) -> AsyncIterator[list[Event] | None]:
         """Ends with the response, or where it was deleted. A store that fails is silence: an error
         here would cut the stream off without a word."""

@@ -53,6 +53,11 @@ def _too_large(limit: int) -> BodyTooLarge:
 class Heard(Protocol):
     def batches(self) -> AsyncIterator[Sequence[Told] | None]: ...
 
+    @property
+    def over(self) -> bool:
+        """Nothing will come after what was heard. It may say so only by ending `batches`."""
+        ...
+
     def leave(self) -> None:
         """Ends `batches`."""
         ...
@@ -86,6 +91,10 @@ class EventStream(Response):
             await send(start)
             async for events in self._heard.batches():
                 body = _KEEP_ALIVE if events is None else encode_events(events)
+                if self._heard.over:
+                    # Each send is a call of the operating system's.
+                    await send({"type": "http.response.body", "body": body + _DONE})
+                    return
                 await send({"type": "http.response.body", "body": body, "more_body": True})
             await send({"type": "http.response.body", "body": _DONE})
         except (asyncio.CancelledError, OSError):

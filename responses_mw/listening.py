@@ -51,6 +51,10 @@ class Listener:
         self._batches.append(orjson.dumps(singly(events)) if far_behind else events)
         self._wake()
 
+    @property
+    def over(self) -> bool:
+        return self._ended and not self._batches
+
     def end(self) -> None:
         self._ended = True
         self._wake()

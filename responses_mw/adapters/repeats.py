@@ -42,8 +42,9 @@ class Repeats:
         self._literal = re.compile(b'"' + field + _STRING)
         self._said = said
         self._tries = _TRIES
-        self._before = self._between = b""
-        self._after = b""
+        self._before = self._after = b""
+        """What stands around the text of an event that is known."""
+        self._close = self._between = b""
         self._padded = False
 
     @property
@@ -66,38 +67,43 @@ class Repeats:
             return
         self._tries -= 1
         if self._said(orjson.loads(before + orjson.dumps(_PROBE) + after)) == _PROBE:
-            self._before, self._between = framed, _END + framed
             self._padded = _ONLY_CLOSING.fullmatch(after) is not None
-            self._after = after.replace(b" ", b"") if self._padded else after
+            self._before, self._after = framed, after.replace(b" ", b"") if self._padded else after
+            self._close = _END if self._padded else after + _END
+            self._between = self._close + framed
 
     def cut(self, chunk: bytes) -> tuple[bytes, list[str], bytes] | None:
         """What comes before the first event that is known, their texts, and what comes after the
         last one. None if that cannot be told. `chunk` begins with an event."""
-        if not self._before:
-            return None
-        start = chunk.find(self._before)
+        start = chunk.find(self._before) if self._before else -1
         if start < 0 or (start and not chunk.endswith(_END, 0, start)):
             return None
-        *pieces, last = chunk[start + len(self._before) :].split(self._between)
-        last, whole, rest = last.partition(_END)
-        if whole:
-            pieces.append(last)
-        else:
-            rest = self._before + last
+        end = self._end(chunk)
+        if end < start:
+            return None
+        strings = chunk[start + len(self._before) : end].split(self._between)
+        if self._padded:
+            strings = list(map(self._without_padding, strings))
         try:
-            texts = list(map(orjson.loads, map(self._string, pieces)))
+            texts = orjson.loads(b"[%b]" % b",".join(strings))
         except ValueError:
             return None
-        if not {str}.issuperset(map(type, texts)):
+        if len(texts) != len(strings) or not {str}.issuperset(map(type, texts)):
             return None
-        return chunk[:start], texts, rest
+        return chunk[:start], texts, chunk[end + len(self._close) :]
 
-    def _string(self, piece: bytes) -> bytes:
-        """The JSON string of an event; something that is no JSON if it ends otherwise."""
+    def _end(self, chunk: bytes) -> int:
+        """Where the last event that is known and whole closes."""
         if not self._padded:
-            return piece[: -len(self._after)] if piece.endswith(self._after) else b""
-        string = piece.rstrip(b" }")
-        return string if self._follows(piece[len(string) :]) else b""
+            return chunk.rfind(self._close)
+        last = chunk.rfind(self._before)
+        end = chunk.find(_END, last)
+        return end if end >= 0 else last - len(_END)
+
+    def _without_padding(self, event: bytes) -> bytes:
+        """The JSON string; something that is no JSON if what follows is something else."""
+        string = event.rstrip(b" }")
+        return string if self._follows(event[len(string) :]) else b""
 
     def _follows(self, after: bytes) -> bool:
         """Some servers pad their events with spaces, against those who count bytes."""
