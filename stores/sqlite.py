@@ -121,6 +121,8 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, isolation_level=None, timeout=self._busy_seconds)
         db.execute("PRAGMA secure_delete = ON")
+        # Savepoints keep what pages were before: in a file, unless they are told otherwise.
+        db.execute("PRAGMA temp_store = MEMORY")
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
         return db
 
