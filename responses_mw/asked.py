@@ -25,6 +25,8 @@ def chain_of(request: CreateRequest, id: str, before: History | None) -> str:
 
 def with_tags(caller: Caller, request: CreateRequest) -> Caller:
     """Tags come in a header, or in the metadata, where they stay with the response."""
+    if "tags" not in request.metadata and not caller.tags:
+        return caller
     named = (tag.strip() for tag in request.metadata.get("tags", "").split(","))
     tags = dict.fromkeys([*caller.tags, *(tag for tag in named if tag)])
     return dataclasses.replace(caller, tags=tuple(tags))

@@ -49,6 +49,8 @@ def rebuild(
     Raises InvalidRequest for calls and outputs that do not meet.
     """
     if history is None:
+        if not any("call_id" in item for span in new for item in span.items):
+            return list(new)
         history = History("completed")
     compacted, turns = _from_compaction(history.turns[settled.turns :], unseal)
     before = compacted if compacted is not None else settled.spans

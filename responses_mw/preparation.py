@@ -124,6 +124,8 @@ class Preparation:
         """Who is asked: the router, or what shortens the turn before it, as the request wants.
         Raises InvalidRequest for a threshold that is missing."""
         answers: Answers = self._runtime.router
+        if request.truncation == "disabled" and not request.context_management:
+            return answers
         window = self._runtime.router.max_input_tokens(request.model)
         if request.truncation == "auto":
             answers = Truncating(answers, self.notes, window=window)

@@ -104,6 +104,11 @@ class _Parameters(BaseModel):
         return {name: v for name, v in given.items() if v is not None or name not in known}
 
 
+def _frozen(default: Any) -> Any:
+    """A default that nobody can change need not be copied for each request."""
+    return Field(default_factory=lambda: default)
+
+
 class RequestBody(_Parameters):
     """The body of a request, made by `parse` and `of` only: they check what a model leaves out."""
 
@@ -189,20 +194,20 @@ class CreateRequest(RequestBody):
     truncation: Literal["auto", "disabled"] = "disabled"
 
     stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
+    stream_options: StreamOptions = _frozen(StreamOptions())
     background: bool = False
     background_options: SkipValidation[Any] = None
     store: bool = True
-    include: list[Include] = Field(default=[], fail_fast=True)
-    metadata: Metadata = {}
+    include: list[Include] = Field(default_factory=list, fail_fast=True)
+    metadata: Metadata = Field(default_factory=dict)
 
-    tools: SkipValidation[list[dict[str, Any]]] = Field(default=[])
+    tools: SkipValidation[list[dict[str, Any]]] = Field(default_factory=list)
     tool_choice: SkipValidation[str | Mapping[str, Any]] = "auto"
     parallel_tool_calls: bool = True
     max_tool_calls: Annotated[int, Field(ge=1)] | None = None
 
-    text: TextOptions = TextOptions()
-    reasoning: ReasoningOptions = ReasoningOptions()
+    text: TextOptions = _frozen(TextOptions())
+    reasoning: ReasoningOptions = _frozen(ReasoningOptions())
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
@@ -242,7 +247,10 @@ class CreateRequest(RequestBody):
         checks.not_too_deep(self.tools, "tools")
         checks.not_too_deep(self.tool_choice, "tool_choice")
         checks.not_too_deep(self.text.format, "text.format")
-        return self.model_copy(update={"tool_choice": with_mode(self.tool_choice)})
+        choice = with_mode(self.tool_choice)
+        return (
+            self if choice is self.tool_choice else self.model_copy(update={"tool_choice": choice})
+        )
 
     def sent(self) -> dict[str, Any]:
         """What was set, as JSON, without the input: enough for `of` to make it again."""
@@ -278,8 +286,17 @@ class CreateRequest(RequestBody):
 
 
 _PASSED_ON: Any = dict.fromkeys(
-    ["store", "include", "max_tool_calls", "prompt_cache_options", "prompt_cache_retention"], True
+    ["include", "max_tool_calls", "prompt_cache_options", "prompt_cache_retention"], True
 ) | {"reasoning": {"context", "mode"}}
+
+
+def _passed_on(request: CreateRequest) -> dict[str, Any]:
+    """What only an upstream of the same API is told, where it was sent."""
+    sent = request.model_fields_set
+    told: dict[str, Any] = {"store": request.store} if "store" in sent else {}
+    if not sent.isdisjoint(_PASSED_ON):
+        told |= request.model_dump(include=_PASSED_ON, exclude_unset=True, exclude_none=True)
+    return told
 
 
 def turn_from(request: CreateRequest, spans: Sequence[Span], model: str) -> Turn:
@@ -310,7 +327,7 @@ def turn_from(request: CreateRequest, spans: Sequence[Span], model: str) -> Turn
         metadata=request.metadata,
         stream=request.stream,
         encrypted_reasoning=request.wants_encrypted_reasoning,
-        passed_on=request.model_dump(include=_PASSED_ON, exclude_unset=True, exclude_none=True),
+        passed_on=_passed_on(request),
     )
 
 
@@ -339,13 +356,17 @@ FORMATS: Mapping[str, Shape] = {
 }
 
 
+_LATER = [(path.split("."), refused) for path, refused in later.PARAMETERS.items()]
+
+
 def _refuse_later(body: Mapping[str, Any]) -> None:
     # Before all else: a `prompt`, say, could stand for the model and the input that are missing.
-    for path, refused in later.PARAMETERS.items():
+    for names, refused in _LATER:
         value: Any = body
-        for name in path.split("."):
+        for name in names:
             value = value.get(name) if isinstance(value, dict) else None
         if value is not None and (refused is later.ANY or refused == value):
+            path = ".".join(names)
             raise Wrong(path, "is not supported yet; leave it out", checks.UNSUPPORTED)
 
 

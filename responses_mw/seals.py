@@ -37,7 +37,8 @@ class Sealer:
     """One owner's seals. `key` is the application's secret."""
 
     def __init__(self, key: bytes, owner: str) -> None:
-        self._key = hmac.digest(key, b"seal:" + owner.encode(), "sha256")
+        self._secret = key
+        self._owner = owner
 
     def seal(self, native: NativeTurn | None, items: Sequence[Item]) -> str:
         """`items` end with the reasoning item that will carry the seal, or go directly before
@@ -130,7 +131,8 @@ class Sealer:
 
     def _mac(self, mark: str, body: bytes) -> bytes:
         """The mark is signed, too: a seal of one kind is none of the other."""
-        return hmac.digest(self._key, mark.encode() + body, "sha256")
+        key = hmac.digest(self._secret, b"seal:" + self._owner.encode(), "sha256")
+        return hmac.digest(key, mark.encode() + body, "sha256")
 
 
 def _packed(span: Span) -> list[Any]:
