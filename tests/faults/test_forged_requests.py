@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
+from breakage import well
 from live import live
 from speeches import SPEECHES
-from test_broken_upstreams import well
 from upstream import Exchange, Upstream, upstream
 
 from responses_mw import ResponsesApp, Settings
