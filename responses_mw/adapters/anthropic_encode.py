@@ -20,7 +20,7 @@ from responses_mw.adapters.anthropic_options import (
 )
 from responses_mw.adapters.anthropic_tools import NAMES, server_tool
 from responses_mw.adapters.base import UpstreamRequest
-from responses_mw.adapters.omissions import Omissions
+from responses_mw.adapters.omissions import Omissions, leave_out_responses_only
 from responses_mw.adapters.pieces import Block
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
@@ -83,6 +83,7 @@ class _Request:
             **self._sampling(thoughts),
         }
         leave_out_the_rest(turn, "the Messages API", self._leave_out)
+        leave_out_responses_only(turn, "the Messages API", self._leave_out)
         body = {key: value for key, value in body.items() if value not in (None, [], {})}
         self._mark_for_cache(body)
         self.betas.update(dict.fromkeys(sorted(talk.betas)))

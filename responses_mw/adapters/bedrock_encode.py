@@ -23,7 +23,7 @@ from responses_mw.adapters.bedrock_content import Conversation, conversation
 from responses_mw.adapters.bedrock_media import Block
 from responses_mw.adapters.bedrock_models import FamilyRules
 from responses_mw.adapters.bedrock_reasoning import Reasoning, reasoning
-from responses_mw.adapters.omissions import Omissions
+from responses_mw.adapters.omissions import Omissions, leave_out_responses_only
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
 
@@ -106,6 +106,7 @@ class _Request:
             "requestMetadata": self._metadata(),
         }
         leave_out_the_rest(turn, "the Converse API", self._leave_out)
+        leave_out_responses_only(turn, "the Converse API", self._leave_out)
         if turn.user is not None:
             self._leave_out.note("user")
         body = {key: value for key, value in body.items() if value}

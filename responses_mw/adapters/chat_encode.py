@@ -29,6 +29,7 @@ def encode_turn(turn: Turn, dialect: ChatDialect, *, scope: str) -> UpstreamRequ
     request.reasoning()
     request.identity()
     request.streaming()
+    request.leave_out(turn)
     if turn.strict and request.dropped:
         field = request.dropped[0]
         raise UnsupportedByProvider(

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from responses_mw.adapters.base import UpstreamRequest
 from responses_mw.adapters.gemini_contents import contents
 from responses_mw.adapters.gemini_models import ModelRules
-from responses_mw.adapters.omissions import Omissions
+from responses_mw.adapters.omissions import Omissions, leave_out_responses_only
 from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
 
@@ -130,6 +130,7 @@ class _Request:
                 self.leave_out.note(hint)
         if turn.verbosity not in (None, "medium"):
             self.leave_out("text.verbosity", "Gemini has no such field")
+        leave_out_responses_only(turn, "Gemini", self.leave_out)
         body = merged(_given(body), turn.extra_body)
         if body.get("generationConfig", {}).get("candidateCount", 1) != 1:
             raise UnsupportedByProvider(

@@ -4,6 +4,7 @@ Shared by the adapters whose requests are built piece by piece.
 """
 
 from responses_mw.errors import UnsupportedByProvider
+from responses_mw.turn import Turn
 
 
 class Omissions:
@@ -26,3 +27,25 @@ class Omissions:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._names)
+
+
+def responses_only(turn: Turn) -> tuple[list[str], list[str]]:
+    """Parameters that only an upstream which speaks Responses has a word for: those that an answer
+    may depend on, and mere hints."""
+    said, reasoning = turn.passed_on, turn.passed_on.get("reasoning", {})
+    hosted = any(tool.get("type") not in ("function", "custom") for tool in turn.offered_tools)
+    wanted = {
+        "max_tool_calls": hosted and "max_tool_calls" in said,
+        "reasoning.context": reasoning.get("context", "auto") != "auto",
+        "reasoning.mode": reasoning.get("mode", "standard") != "standard",
+    }
+    hints = ("prompt_cache_options", "prompt_cache_retention")
+    return [name for name, is_said in wanted.items() if is_said], [n for n in hints if n in said]
+
+
+def leave_out_responses_only(turn: Turn, api: str, leave_out: Omissions) -> None:
+    names, hints = responses_only(turn)
+    for name in names:
+        leave_out(name, f"{api} has no such field")
+    for name in hints:
+        leave_out.note(name)

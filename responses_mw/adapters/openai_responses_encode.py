@@ -151,6 +151,8 @@ class _Request(Parameters):
             wanted |= turn.passed_on.get("reasoning", {})
         self.put("reasoning", _without_nulls(wanted) or None)
         include = [LOGPROBS] if turn.logprobs and self._dialect.logprobs else []
+        if turn.logprobs and not self._dialect.logprobs:
+            self.dropped.append("top_logprobs")
         if self._dialect.encrypted_reasoning and not is_plain(turn.model, self._dialect):
             include.append(ENCRYPTED)
         if self._dialect.passes_on:
@@ -171,6 +173,7 @@ class _Request(Parameters):
 
     def passed_on(self) -> None:
         if not self._dialect.passes_on:
+            self.leave_out(self._turn)
             return
         here = ("include", "reasoning", "store")
         said = {key: value for key, value in self._turn.passed_on.items() if key not in here}

@@ -5,6 +5,9 @@ Shared by the adapters of OpenAI's two formats.
 
 from typing import Any
 
+from responses_mw.adapters.omissions import responses_only
+from responses_mw.turn import Turn
+
 
 class Parameters:
     """`dropped`: what was left out, by the name that the Responses API has for it."""
@@ -14,6 +17,12 @@ class Parameters:
         self.dropped: list[str] = []
         self.hints: list[str] = []
         """Left out, too, and named; but no answer depends on them, so a strict turn goes on."""
+
+    def leave_out(self, turn: Turn) -> None:
+        """What only an upstream that speaks Responses is told."""
+        dropped, hints = responses_only(turn)
+        self.dropped += dropped
+        self.hints += hints
 
     def put(self, name: str, value: Any) -> None:
         if value is not None:

@@ -241,8 +241,9 @@ def bodies() -> Iterator[tuple[str, Body]]:
     for parameter, values in PARAMETERS.items():
         for value in values:
             yield f"{parameter} {value}", {"input": "Hello.", parameter: value}
-            with_tools = {"tools": [FUNCTION], parameter: value}
-            yield f"{parameter} {value} and a function", {"input": "Hello.", **with_tools}
+            for name, tool in (("a function", FUNCTION), ("a search", {"type": "web_search"})):
+                with_tool = {"tools": [tool], parameter: value}
+                yield f"{parameter} {value} and {name}", {"input": "Hello.", **with_tool}
 
 
 BODIES: Mapping[str, Body] = dict(bodies())

@@ -155,6 +155,64 @@ def encoded(case: Case, body: Body) -> UpstreamRequest | UnsupportedByProvider:
         return refusal
 
 
+# --- that nothing is lost in silence
+
+SAYS_NOTHING: Mapping[str, str] = {
+    "stream False": "what is asked without the parameter",
+    "parallel_tool_calls True": "likewise",
+    "text {'format': {'type': 'text'}}": "likewise",
+    "text {'verbosity': 'medium'}": "likewise",
+    "reasoning {'effort': 'none'}": "likewise, of models that do not think by themselves",
+    "reasoning {'context': 'auto'}": "likewise",
+    "reasoning {'mode': 'standard'}": "likewise",
+    "reasoning {'generate_summary'": "models that do not think have nothing to sum up",
+    "service_tier auto": "what is asked without the parameter",
+    "service_tier default": "likewise, where there is one tier",
+    "top_logprobs 0": "likewise",
+    "top_p 1": "likewise",
+    "store": "the history is kept here",
+    "metadata": "it is kept and shown here; some providers are told, too",
+    "include": "it is about what we show, or of tools that nobody else has",
+    "parallel_tool_calls False": "there is nothing to call, or one call is all that is taken over",
+    "max_tool_calls 2$": "it limits hosted tools, and there are none",
+    "max_tool_calls 2 and a function$": "likewise",
+    "prompt_cache_key": "a mark in the prompt does the same",
+    "choice none": "no tool is offered then",
+    "allowed, none": "no tool is offered then",
+}
+"""What a request may say and no provider need be told: how its name in BODIES begins ($: ends)."""
+
+
+@pytest.mark.parametrize("case", [*cases()], ids=str)
+def test_nothing_is_lost_in_silence(case: Case) -> None:
+    """What is said changes the request, or is named as left out, or says nothing."""
+    for name, body in BODIES.items():
+        request, plain = encoded(case, body), encoded(case, unsaid_in(name, body))
+        if isinstance(request, UnsupportedByProvider) or isinstance(plain, UnsupportedByProvider):
+            continue
+        told = (request.path, request.headers, request.body)
+        lost = told == (plain.path, plain.headers, plain.body) and not request.dropped
+        assert not lost or f"{name}$".startswith(tuple(SAYS_NOTHING)), name
+
+
+def test_a_search_without_a_limit_is_named_where_it_is_run() -> None:
+    """`max_tool_calls` is about hosted tools: Claude has them, and no such limit."""
+    name = "max_tool_calls 2 and a search"
+    request = encoded(Case(AnthropicMessages(), "claude-sonnet-4-5", messages), BODIES[name])
+    assert isinstance(request, UpstreamRequest)
+    assert request.dropped == ("max_tool_calls",)
+
+
+def unsaid_in(name: str, body: Body) -> Body:
+    """The same without what the request is there to say."""
+    if isinstance(body["input"], list):
+        return {"input": "Hello."}
+    parameter = name.partition(" ")[0]
+    if parameter in PARAMETERS:
+        return {key: value for key, value in body.items() if key != parameter}
+    return {"input": body["input"]}
+
+
 # --- that nothing is missing
 
 
