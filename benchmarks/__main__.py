@@ -15,6 +15,7 @@ COMMANDS = {
     "slow": "a thousand slow streams on one worker: time to first delta, and whether any starves",
     "footprint": "time to start, memory when idle and with open streams, bytes on disk",
     "million": "every route with a million responses stored, beside an empty database",
+    "telemetry": "log, metrics and traces on, beside the same server with them off",
     "plots": "figures under docs/, of what the others wrote with --json",
 }
 """Each a module here with `main(arguments)`; imported when it is asked for."""
