@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import csv
+import logging
 import os
 import platform
 import random
@@ -22,11 +23,14 @@ from pathlib import Path
 import httpx
 import postgres_server
 from faulty import outlast_a_lock
+from hypothesis.errors import HypothesisException
 from idle import idle_streams
 from kills import survive
+from lives import live
 from steady import Load, load
 from victims import REPOSITORY, nursery
 
+STEPS = 50
 TITLES = {"sqlite": "SQLite", "postgres": "Postgres"}
 MEASURES = {
     "resident_mib": "resident MiB",
@@ -55,7 +59,7 @@ class Report:
         begun = time.monotonic()
         try:
             yield
-        except (AssertionError, OSError, httpx.HTTPError) as error:
+        except (AssertionError, OSError, httpx.HTTPError, HypothesisException) as error:
             self.add(what, "FAILED", [f"{what}: {type(error).__name__}: {error}"])
         print(f"  ({what} took {time.monotonic() - begun:.0f} s)", flush=True)
 
@@ -64,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30, help="of steady load; 0: none")
     parser.add_argument("--kills", type=int, default=200, help="on each database; 0: none")
+    parser.add_argument("--lives", type=int, default=200, help="on each database; 0: none")
     parser.add_argument("--locked", type=float, default=30, help="seconds; 0: not at all")
     parser.add_argument("--idle", type=int, default=1000, help="streams; 0: none")
     parser.add_argument(
@@ -74,11 +79,17 @@ def main() -> None:
     )
     asked = parser.parse_args()
     report = Report(" ".join(["scripts/soak", *sys.argv[1:]]))
+    logging.disable(logging.CRITICAL)  # what would be said was provoked
     with databases() as (folder, stores):
         for name, store in stores.items():
             if asked.kills:
                 with report.part(f"{TITLES[name]}, killed {asked.kills} times"):
                     kill(report, name, store, folder, kills=asked.kills)
+            if asked.lives:
+                with report.part(f"{TITLES[name]}, {asked.lives} random lives"):
+                    live(store, lives=asked.lives, steps=STEPS, the_same=False)
+                    what = f"{TITLES[name]}, {asked.lives} random lives of {STEPS} steps"
+                    report.add(what, "each step as the model says")
         if asked.locked:
             with report.part("SQLite, locked by another process"):
                 lock(report, folder, seconds=asked.locked)

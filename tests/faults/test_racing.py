@@ -1,60 +1,64 @@
-"""Many clients on one chain: branches, continuations and deletions race, and no history is torn."""
+"""Many clients of two owners branch, go on, delete, cancel and resume at once: no history is torn,
+and no owner meets the other."""
 
 import asyncio
+import contextlib
 import random
-from typing import Any
 
-import httpx
 from every_store import store, store_url
-from kills import text_of
-from live import live
-from victims import Paced, answer_to, asking
+from house import OWNERS, House
 
-from responses_mw.app import ResponsesApp
-from responses_mw.settings import Settings
 from stores import SessionStore
 
 __all__ = ["store", "store_url"]
 
 CLIENTS = 64
-STEPS = 2
 
 
-async def ask(http: httpx.AsyncClient, said: list[str], after: str | None) -> tuple[Any, list[str]]:
-    """What a turn of one's own behind `after` ended with, and the chain up to it."""
-    text = asking(2, nonce=f"n{random.randrange(1 << 60)}")
-    body = {"model": "paced", "input": text, "previous_response_id": after}
-    answer = await http.post("/responses", json=body)
-    assert answer.status_code == 200, answer.text
-    made = answer.json()
-    assert text_of(made) == answer_to([*said, text])
-    return made, [*said, text, text_of(made)]
+async def test_sixty_four_clients_do_everything_at_once_to_two_chains(store: SessionStore) -> None:
+    async with contextlib.aclosing(House(store)) as house:
+        await house.open()
+        trunks = {owner: await grown(house, owner) for owner in OWNERS}
+        lines = {owner: await house.begin(owner) for owner in OWNERS}
+
+        async def cut_down() -> None:
+            await asyncio.sleep(0.3)
+            for owner, trunk in trunks.items():
+                await house.delete(trunk, owner)
+
+        await asyncio.gather(
+            *(climb(house, trunks, n) for n in range(CLIENTS)),
+            *(house.talk_at_once(line, 4) for line in lines.values()),
+            cut_down(),
+        )
+        living = [it for it in house.known.values() if not it.gone]
+        assert len(living) > CLIENTS
+        await house.check_all()
 
 
-async def test_sixty_four_clients_branch_and_delete_on_one_chain(store: SessionStore) -> None:
-    app = ResponsesApp(store=store, models={"paced": Paced()}, settings=Settings(drain_s=1))
-    async with (
-        live(app) as address,
-        httpx.AsyncClient(base_url=f"http://{address}", timeout=30, trust_env=False) as http,
-    ):
-        root, said = await ask(http, [], None)
-        root, said = await ask(http, said, root["id"])
-        deleted: set[str] = set()
+async def grown(house: House, owner: str) -> str:
+    root = await house.ask(owner, None, stream=False)
+    trunk = await house.ask(owner, root, stream=True)
+    assert trunk is not None
+    return trunk
 
-        async def walk(n: int) -> tuple[Any, list[str]]:
-            own, chain = root, said
-            for _ in range(STEPS):
-                before = own
-                own, chain = await ask(http, chain, own["id"])
-                if before is not root and random.random() < 0.5:
-                    assert (await http.delete(f"/responses/{before['id']}")).status_code == 200
-                    deleted.add(before["id"])
-            return own, chain
 
-        ends = await asyncio.gather(*(walk(n) for n in range(CLIENTS)))
-        assert (await http.delete(f"/responses/{root['id']}")).status_code == 200
-        for own, chain in ends:
-            assert (await http.get(f"/responses/{own['id']}")).json() == own
-            await ask(http, chain, own["id"])
-        for id in [*deleted, root["id"]]:
-            assert (await http.get(f"/responses/{id}")).status_code == 404
+async def climb(house: House, trunks: dict[str, str], n: int) -> None:
+    """One client's three turns; each thing it may do, and what it may not."""
+    owner, other = OWNERS[n % 2], OWNERS[1 - n % 2]
+    first = await house.ask(owner, trunks[owner], stream=n % 3 == 0, deleted_meanwhile=True)
+    if first is None:
+        return
+    second = await house.cancel(owner, first, after_s=random.uniform(0, 0.02))
+    assert second is not None
+    await asyncio.gather(
+        house.resume(second, owner, random.randint(-1, 5)),
+        house.resume(first, other, -1),
+        house.delete(second, other),
+        house.ask(other, first, stream=False),
+    )
+    third, _ = await asyncio.gather(
+        house.ask(owner, second, stream=True), house.delete(first, owner)
+    )
+    assert third is not None
+    await house.resume(third, owner, 2)
