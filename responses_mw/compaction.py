@@ -14,6 +14,7 @@ from responses_mw.counting import estimate, estimate_items
 from responses_mw.deltas import Delta, OutputItem, Stopped, TextDelta, UsageReported, singly
 from responses_mw.errors import UpstreamProtocolError
 from responses_mw.exchanges import is_question, is_rule, joined, newest, pieces_of
+from responses_mw.hour_caches import added
 from responses_mw.records import TurnRecord
 from responses_mw.router import Answers, Deployment
 from responses_mw.seals import Compacted
@@ -144,7 +145,7 @@ class Compacting:
         turn = dataclasses.replace(turn, spans=joined(kept))
         async with contextlib.aclosing(self._answers.batches(turn, record)) as batches:
             async for deployment, deltas in batches:
-                yield deployment, [*first, *(_with(delta, summary.usage) for delta in deltas)]
+                yield deployment, [*first, *(_adding(delta, summary.usage) for delta in deltas)]
                 first = []
 
 
@@ -160,17 +161,8 @@ def _tokens(pieces: Iterable[Span]) -> float:
     return sum(estimate_items(piece.items) for piece in pieces)
 
 
-def _with(delta: Delta, spent: UsageReported) -> Delta:
-    """What it cost is told later, of the sum."""
-    if not isinstance(delta, UsageReported):
-        return delta
-    return UsageReported(
-        input_tokens=delta.input_tokens + spent.input_tokens,
-        output_tokens=delta.output_tokens + spent.output_tokens,
-        cached_tokens=delta.cached_tokens + spent.cached_tokens,
-        cache_write_tokens=delta.cache_write_tokens + spent.cache_write_tokens,
-        reasoning_tokens=delta.reasoning_tokens + spent.reasoning_tokens,
-    )
+def _adding(delta: Delta, spent: UsageReported) -> Delta:
+    return added(delta, spent) if isinstance(delta, UsageReported) else delta
 
 
 def _is_summary(piece: Span) -> bool:

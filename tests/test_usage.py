@@ -209,6 +209,19 @@ async def test_tags_come_from_a_header_and_from_metadata(store: SessionStore) ->
     assert green["requests"] == 2
 
 
+async def test_an_end_user_is_the_safety_identifier_or_else_the_user(store: SessionStore) -> None:
+    app = application(store, Metered())
+    async with app.lifespan(), client(app) as http:
+        await ask(http, safety_identifier="eve", user="e")
+        await ask(http, safety_identifier="eve", store=False)
+        await ask(http, user="ben")
+        totals = await usage(http, group_by="user")
+        (eves,) = await usage(http, user="eve")
+
+    assert {total["user"]: total["requests"] for total in totals} == {"eve": 2, "ben": 1}
+    assert eves["requests"] == 2
+
+
 async def test_an_answer_that_is_cut_short_counts_what_was_used_until_then(
     store: SessionStore,
 ) -> None:
