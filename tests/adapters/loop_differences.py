@@ -123,7 +123,6 @@ def _defaults(block: Entry) -> Entry:
     plain = without(is_error=False, caller={"type": "direct"}, citations=None)
     if block["type"] == "mcp_tool_result":
         return plain({**block, "content": [plain(entry) for entry in block["content"]]})
-    # An error that is none is said of results alone.
     return plain(block)
 
 

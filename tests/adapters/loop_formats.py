@@ -29,6 +29,7 @@ from responses_mw.deltas import (
     MessageStarted,
     NativeTurn,
     ReasoningDelta,
+    Stopped,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
@@ -98,8 +99,8 @@ class Chat(Format):
         return chat_cases.adapter_for(first)
 
     def answer(self, recording: Recording) -> bytes:
-        """Cohere was recorded by its own API, which has the same messages in another envelope; we
-        ask it by the compatible one."""
+        """Cohere was recorded by its own API, which has the same calls in another envelope; we ask it
+        by the compatible one. Its thoughts stay behind, as with the recorded client."""
         if recording.provider != "cohere":
             return recording.body
         message = orjson.loads(recording.body)["message"]
@@ -131,6 +132,7 @@ class Chat(Format):
             yield from called(call["id"], function["name"], function["arguments"])
         if "reasoning_details" in message:
             yield NativeTurn(scope, message)
+        yield Stopped()
 
 
 def _chat_part(part: Entry) -> Entry:
@@ -222,6 +224,7 @@ class Converse(Format):
                         yield from called(use["toolUseId"], use["name"], arguments)
                     case {"text": text}:
                         yield TextDelta(text)
+        yield Stopped()
 
 
 def _converse_part(block: Entry) -> Entry:
@@ -282,6 +285,7 @@ class GenerateContent(Format):
             elif part.get("text"):
                 yield TextDelta(part["text"])
         yield NativeTurn(scope, content["parts"])
+        yield Stopped()
 
 
 def response_text(response: dict[str, Any]) -> str:
@@ -342,6 +346,7 @@ class Responses(Format):
                     yield TextDelta("".join(part["text"] for part in item["content"]))
         items = [{"type": "message", **item} for item in entries]
         yield NativeTurn(scope, {"items": items})
+        yield Stopped()
 
 
 # --- what they share

@@ -16,6 +16,7 @@ from loop_formats import FORMATS, PREVIOUS, Entry, Format
 
 from responses_mw.app import ResponsesApp
 from responses_mw.deltas import Delta, Stopped, TextDelta
+from responses_mw.router import Provider
 from responses_mw.settings import Settings
 from responses_mw.testing import openai_client
 from responses_mw.turn import Turn
@@ -76,16 +77,25 @@ async def rebuild(loop: Loop, store: SessionStore) -> Rebuilt:
     provider = Replaying(
         *(lambda turn, past=past: format.said(past, adapter.scope(turn)) for past in said),
         lambda turn: format.deltas(adapter, loop.first, turn),
-        lambda turn: [TextDelta("The end.")],
+        lambda turn: [TextDelta("The end."), Stopped()],
     )
-    model = format.model(loop.first)
+    await _told(loop, told, provider, store)
+    body = adapter.encode(provider.turns[-1]).body
+    return Rebuilt(sent, format.history(body), body)
+
+
+async def _told(
+    loop: Loop, told: Sequence[Sequence[Entry]], provider: Provider, store: SessionStore
+) -> None:
+    """A conversation with an application, in the way that the first request was made."""
+    model = loop.format.model(loop.first)
     app = ResponsesApp(store=store, models={model: provider}, settings=UNCACHED)
     async with app.lifespan(), openai_client(app) as client:
         last, calls = None, list[str]()
         for entries in told:
             response = await client.responses.create(
                 model=model,
-                input=list(format.items(entries, calls)),
+                input=list(loop.format.items(entries, calls)),
                 previous_response_id=last,
                 stream=loop.first.streamed,
             )
@@ -94,8 +104,6 @@ async def rebuild(loop: Loop, store: SessionStore) -> Rebuilt:
             assert response.status == "completed"
             last = response.id
             calls += [item.call_id for item in response.output if item.type == "function_call"]
-    body = adapter.encode(provider.turns[-1]).body
-    return Rebuilt(sent, format.history(body), body)
 
 
 class Replaying:
@@ -109,7 +117,6 @@ class Replaying:
         self.turns.append(turn)
         for delta in self._answers[len(self.turns) - 1](turn):
             yield delta
-        yield Stopped()
 
 
 def turns_of(
