@@ -30,6 +30,7 @@ from every_store import store, store_url
 from kills import events_of
 from live import live
 from speeches import SPEECHES, Speech
+from tally import Tried
 from upstream import Exchange, Upstream, upstream
 
 from responses_mw import ResponsesApp, Settings
@@ -65,10 +66,12 @@ class Field:
     http: httpx.AsyncClient
     upstream: Upstream
     fault: Fault
+    turns: int = 0
 
     async def turn(self, fault: Fault, *, stream: bool) -> Any:
         """The response it ended with, or None where an HTTP error said so before it began."""
         self.fault = fault
+        self.turns += 1
         tool = {"type": "function", "name": "f", "parameters": {}, "strict": False}
         body = {"model": "m", "input": "hi", "stream": stream, "tools": [tool]}
         async with asyncio.timeout(20), self.http.stream("POST", "/responses", json=body) as answer:
@@ -92,7 +95,7 @@ class Field:
 
 
 @pytest.fixture
-async def field(speech: Speech, store: SessionStore) -> AsyncIterator[Field]:
+async def field(speech: Speech, store: SessionStore, tried: Tried) -> AsyncIterator[Field]:
     async with upstream(lambda exchange: field.fault(exchange, speech)) as broken:
         provider = HTTPProvider(
             speech.adapter(), base_url=broken.url, timeouts=Timeouts(connect=1, read=READ_S)
@@ -108,6 +111,7 @@ async def field(speech: Speech, store: SessionStore) -> AsyncIterator[Field]:
                 assert (await field.turn(well, stream=stream))["status"] == "completed"
             before = await at_rest()
             yield field
+            tried("faults of upstreams", field.turns - 2)
             assert (await field.turn(well, stream=True))["status"] == "completed"
             for _ in range(100):
                 after = await at_rest()

@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from speeches import SPEECHES, WORDS, Speech
 from starlette.applications import Starlette
+from tally import Tried
 from upstream import Exchange, upstream
 
 from responses_mw import ResponsesApp, Settings
@@ -226,6 +227,7 @@ async def test_secrets_stay_where_they_belong(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    tried: Tried,
 ) -> None:
     kept, scratch = tmp_path / "kept", tmp_path / "scratch"
     kept.mkdir()
@@ -256,6 +258,7 @@ async def test_secrets_stay_where_they_belong(
         assert [text for text in written.told if said in text]
         assert {file.parent for file in files_with(said, tmp_path)} == {kept}
     assert len(spans) > 200
+    tried("faults of upstreams", len(SPEECHES) * len([*FAULTS, *STATUSES]) * 2)
     assert [text for text in written.known if "cools down" in text]
 
 

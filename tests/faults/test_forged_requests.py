@@ -15,6 +15,7 @@ import pytest
 from breakage import well
 from live import live
 from speeches import SPEECHES
+from tally import Tried
 from upstream import Exchange, Upstream, upstream
 
 from responses_mw import ResponsesApp, Settings
@@ -102,7 +103,9 @@ def everywhere(url: str) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("format", SPEECHES)
-async def test_no_address_is_fetched(format: str, trap: Upstream, tmp_path: Path) -> None:
+async def test_no_address_is_fetched(
+    format: str, trap: Upstream, tmp_path: Path, tried: Tried
+) -> None:
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"\x89PNG secret")
     here = urlsplit(trap.url)
@@ -132,6 +135,7 @@ async def test_no_address_is_fetched(format: str, trap: Upstream, tmp_path: Path
     assert trap.exchanges == []
     assert not [event for event in seen if not any(port in event for port in allowed)]
     assert any(passed_on)
+    tried("forged requests", sum(len(list(everywhere(url))) for url in urls))
 
 
 async def passed(http: httpx.AsyncClient, there: Upstream, url: str) -> bool:
@@ -195,7 +199,7 @@ LEADING_AWAY = ["..", "../../admin", "a/../../b", "a/..", "./a", "a/.", "a\r\nx:
 
 
 @pytest.mark.parametrize("format", ADAPTERS)
-async def test_a_models_name_stays_in_its_place(format: str) -> None:
+async def test_a_models_name_stays_in_its_place(format: str, tried: Tried) -> None:
     """Behind a wildcard clients choose it, and some upstreams have it in their addresses."""
 
     async def told(exchange: Exchange) -> None:
@@ -218,6 +222,7 @@ async def test_a_models_name_stays_in_its_place(format: str) -> None:
         assert "x" not in exchange.headers
         assert exchange.headers["host"] in there.url
     assert len(there.exchanges) == 2 + 2 * len(NAMES)
+    tried("forged requests", 2 * len([*NAMES, *LEADING_AWAY]))
 
 
 async def test_an_address_that_is_passed_on_is_unchanged() -> None:

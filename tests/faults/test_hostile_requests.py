@@ -10,6 +10,7 @@ import httpx
 import pytest
 from every_store import store, store_url
 from live import live
+from tally import Tried
 
 from responses_mw import ResponsesApp, Settings
 from responses_mw.testing import EchoProvider
@@ -54,7 +55,7 @@ async def kept(http: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
 
 
 async def test_nasty_text_is_only_text(
-    http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, tried: Tried
 ) -> None:
     caplog.set_level(logging.DEBUG, "responses_mw")
     before = await kept(http, input="before")
@@ -65,6 +66,7 @@ async def test_nasty_text_is_only_text(
         await everywhere(http, nasty)
     assert (await http.get(f"/responses/{before['id']}")).json() == before
     assert not [record for record in caplog.records if "\n" in record.getMessage()]
+    tried("hostile requests", 10 * len(NASTY))
 
 
 async def everywhere(http: httpx.AsyncClient, nasty: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from cases import Recording, needs_recordings, recorded
+from tally import Tried
 
 from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.base import PARSERS, Adapter
@@ -132,7 +133,7 @@ def damaged(body: bytes, dice: random.Random) -> bytes:
 
 @needs_recordings
 @pytest.mark.parametrize("provider", ADAPTERS)
-def test_a_mutated_answer_has_one_end(provider: str) -> None:
+def test_a_mutated_answer_has_one_end(provider: str, tried: Tried) -> None:
     dice = random.Random(provider)
     chosen = [
         r
@@ -143,21 +144,22 @@ def test_a_mutated_answer_has_one_end(provider: str) -> None:
     sources = [(r, mutations(r, dice)) for r in chosen[:25]]
     adapter = ADAPTERS[provider]()
     deadline = time.monotonic() + SECONDS
-    tried = unknown = 0
+    answers = unknown = 0
     while time.monotonic() < deadline:
         recording, source = dice.choice(sources)
         mutated = next(source)
         begun = time.monotonic()
         events, in_tree = heard(adapter, mutated, whole=not recording.streamed)
         assert time.monotonic() - begun < SLOWEST_S
-        tried += 1
+        answers += 1
         unknown += not in_tree
         ends = [event for event in events if event["type"] in TERMINAL]
         assert ends == events[-1:]
         assert [event["sequence_number"] for event in events] == list(range(len(events)))
         orjson.dumps(events)
-    print(f"{provider}: {tried} mutated answers, {unknown} of them of a shape no decoder foresaw")
-    assert tried > 50
+    print(f"{provider}: {answers} mutated answers, {unknown} of them of a shape no decoder foresaw")
+    assert answers > 50
+    tried("mutated answers", answers)
 
 
 def test_the_parser_takes_any_bytes_in_any_pieces() -> None:
