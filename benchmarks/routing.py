@@ -23,6 +23,7 @@ AIM_US = 15.0
 
 _MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
 _TURN = Turn(model="m", spans=[Span([_MESSAGE])], stream=True)
+_WILD = _TURN.under("v/large")
 _ANSWER: list[Delta] = [TextDelta("hello"), Stopped()]
 
 
@@ -41,14 +42,16 @@ class Way:
 
     name: str
     deployments: int = 3
+    model: str = "m"
+    theirs: str = "x"
     rules: Mapping[str, Any] = field(default_factory=dict)
     deployment: Mapping[str, Any] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
 
     def router(self) -> Router:
         ids = [f"d{n}" for n in range(self.deployments)]
-        listed = [Deployment(Ready(), model="x", id=id, **self.deployment) for id in ids]
-        return Router({"m": listed}, Routing(**self.rules))
+        listed = [Deployment(Ready(), model=self.theirs, id=id, **self.deployment) for id in ids]
+        return Router({self.model: listed}, Routing(**self.rules))
 
 
 _LIMITS = {"rpm": 10**9, "tpm": 10**9}
@@ -61,6 +64,7 @@ WAYS = (
     Way("three, by usage", rules={"strategy": "usage-based-routing"}, deployment=_LIMITS),
     Way("three, a chain goes on", asked={"previous_deployment": "d1"}),
     Way("three, a session", rules={"checks": (*CONTINUITY, "session_affinity")}),
+    Way("three, behind a wildcard", model="v/*", theirs="*"),
     Way("three, first and idle times", rules={"first_delta_s": 30.0, "idle_s": 30.0}),
 )
 
@@ -70,9 +74,10 @@ def record(**asked: Any) -> TurnRecord:
     return TurnRecord("resp_1", caller, "m", 0.0, 0.0, True, True, False, **asked)
 
 
-async def routed(router: Router, asked: Mapping[str, Any], turns: int) -> None:
+async def routed(router: Router, way: Way, turns: int) -> None:
+    turn = _TURN if way.model == _TURN.model else _WILD
     for _ in range(turns):
-        async for _ in router.batches(_TURN, record(**asked)):
+        async for _ in router.batches(turn, record(**way.asked)):
             pass
 
 
@@ -99,7 +104,7 @@ async def measure(rounds: int, turns: int) -> Mapping[str, list[float]]:
         for way, router in routers:
 
             async def work(turns: int, way: Way = way, router: Router = router) -> None:
-                await routed(router, way.asked, turns)
+                await routed(router, way, turns)
 
             found[way.name].append(await microseconds(work, turns))
     return found

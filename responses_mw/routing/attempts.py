@@ -102,7 +102,7 @@ async def _next(
     """None at the end."""
     if patience is None:
         return await anext(source, None)
-    seconds = _seconds_left(asked, clock())
+    seconds = _seconds_left(asked, clock)
     if seconds is None:
         return await anext(source, None)
     try:
@@ -111,16 +111,19 @@ async def _next(
         raise _timed_out(asked, clock() - asked.started) from error
 
 
-def _seconds_left(asked: Asked, now: float) -> float | None:
+def _seconds_left(asked: Asked, clock: Callable[[], float]) -> float | None:
     """How long the next batch may take; None: as long as it wants."""
-    seconds = None if asked.ends is None else asked.ends - now
+    if asked.begun and asked.ends is None:
+        return asked.idle_s
+    now = clock()
     silence = asked.idle_s
     if not asked.begun:
         first = asked.first_delta_s
         silence = None if first is None else asked.started + first - now
-    if seconds is None or (silence is not None and silence < seconds):
+    if asked.ends is None:
         return silence
-    return seconds
+    seconds = asked.ends - now
+    return seconds if silence is None else min(silence, seconds)
 
 
 def _timed_out(asked: Asked, seconds: float) -> UpstreamTimeout:

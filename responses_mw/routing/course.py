@@ -80,31 +80,33 @@ class Course:
         """Raises the most telling error when nobody is left."""
         if not self._opened:
             self._opened = True
-            self._queue = await self._begin()
+            await self._begin()
         while True:
             if self._is_over() or not (self._queue or await self._refill()):
                 raise self._given_up()
             standing = self._queue.pop(0)
-            if await self._may_be_asked(standing):
+            if not self._may_be_asked(standing):
+                continue
+            if not self._limited or await self._is_within_limits(standing):
                 return self._ask(standing)
 
-    async def _begin(self) -> list[Standing]:
-        """The model's deployments, those first that the turn would rather go to."""
+    async def _begin(self) -> None:
+        """Queues the model's deployments, those first that the turn would rather go to."""
         known, standings = self._known, self._found.standings
-        now = known.clock.now()
         self._keys = known.affinities.keys(self._turn, self._record)
-        recalled = known.affinities.recall(self._keys, now) if self._keys else None
+        recalled = None
+        if self._keys:
+            recalled = known.affinities.recall(self._keys, known.clock.now())
         if known.shared is not None:
             recalled = await self._told_by_others(known.shared, self._keys) or recalled
+        self._queue = self._ordered()
         if len(standings) == 1:
-            return list(standings)
+            return
         self._preferred = known.affinities.preferred(
             self._turn, self._record, standings, recalled, self._own_turn
         )
-        ordered = self._ordered()
-        if not self._preferred:
-            return ordered
-        return sorted(ordered, key=lambda standing: standing not in self._preferred)
+        if self._preferred:
+            self._queue.sort(key=lambda standing: standing not in self._preferred)
 
     async def _told_by_others(self, shared: SharedState, keys: Sequence[str] = ()) -> str | None:
         """Who answered the first of `keys` that another worker knows."""
@@ -124,7 +126,7 @@ class Course:
         moment = Moment(known.clock.now(), known.rng, known.price, buffer)
         return by_tier(STRATEGIES[self._routing.strategy](standings, moment))
 
-    async def _may_be_asked(self, standing: Standing) -> bool:
+    def _may_be_asked(self, standing: Standing) -> bool:
         if self._routing.check_input_length and self._passes_over(
             standing, too_long(self._turn, standing)
         ):
@@ -132,7 +134,10 @@ class Course:
         if not self._forced and not standing.cooldown.enter(self._known.clock.now()):
             self._put_off.append((self._found, standing))
             return False
-        if self._limited and self._passes_over(standing, await over_limits(self._known, standing)):
+        return True
+
+    async def _is_within_limits(self, standing: Standing) -> bool:
+        if self._passes_over(standing, await over_limits(self._known, standing)):
             standing.cooldown.leave()
             return False
         return True

@@ -81,7 +81,9 @@ class Deployment:
 
     def as_asked(self, turn: Turn) -> Turn:
         """The turn under this deployment's own name for the model."""
-        return turn if self.model is None else turn.under(self.model)
+        if self.model is None or self.model == turn.model:
+            return turn
+        return turn.under(self.model)
 
 
 Models = Mapping[str, Provider | Deployment | Sequence[Deployment]]

@@ -2,29 +2,30 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from responses_mw.errors import ConfigurationError, InvalidRequest
 from responses_mw.routing.deployments import WILDCARD, Deployment, Models, deployments_of
 from responses_mw.routing.options import Routing
 from responses_mw.routing.standing import Standing
 
+MOST_REMEMBERED = 1000
+LONGEST_REMEMBERED = 100
+"""Names behind wildcards are the clients' own: neither all nor long ones are remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`rest` is what a wildcard stood for, None where there was none."""
+    """`named` are those deployments that a wildcard gives another name of the model."""
 
     model: str
     standings: Sequence[Standing]
-    rest: str | None = None
+    named: Mapping[Standing, Deployment] = field(default_factory=dict)
 
     def deployment(self, standing: Standing) -> Deployment:
         """As it is to be asked for this name."""
-        named = standing.deployment
-        if self.rest is None or named.model is None or WILDCARD not in named.model:
-            return named
-        return dataclasses.replace(named, model=named.model.replace(WILDCARD, self.rest))
+        return self.named.get(standing) or standing.deployment
 
 
 class Directory:
@@ -46,6 +47,7 @@ class Directory:
         # The longest pattern says most of the name.
         patterns = sorted((name for name in models if WILDCARD in name), key=len, reverse=True)
         self._patterns = [(_compiled(name), name) for name in patterns]
+        self._behind_wildcards: dict[str, Found] = {}
         self._check(routing)
 
     @property
@@ -63,11 +65,23 @@ class Directory:
         found = self._found.get(model)
         if found is not None:
             return found
+        found = self._behind_wildcards.get(model)
+        if found is not None:
+            return found
         for pattern, name in self._patterns:
             fits = pattern.fullmatch(model)
             if fits is not None:
-                return Found(model, self._standings[name], fits[1])
+                return self._remembered(_found(model, self._standings[name], fits[1]))
         return None
+
+    def _remembered(self, found: Found) -> Found:
+        """Finding it takes as long as half of all else that routing does."""
+        if len(found.model) > LONGEST_REMEMBERED:
+            return found
+        if len(self._behind_wildcards) >= MOST_REMEMBERED:
+            self._behind_wildcards.clear()
+        self._behind_wildcards[found.model] = found
+        return found
 
     def get(self, model: str) -> Found:
         """Raises InvalidRequest for a model nobody serves, naming those somebody does."""
@@ -94,6 +108,17 @@ class Directory:
                     raise ConfigurationError(
                         f"routing: {what} leads to {model!r}, which is not among the models"
                     )
+
+
+def _found(model: str, standings: Sequence[Standing], rest: str) -> Found:
+    """`rest` is what the wildcard stood for."""
+    named: dict[Standing, Deployment] = {}
+    for standing in standings:
+        theirs = standing.deployment.model
+        if theirs is not None and WILDCARD in theirs:
+            own = theirs.replace(WILDCARD, rest)
+            named[standing] = dataclasses.replace(standing.deployment, model=own)
+    return Found(model, standings, named)
 
 
 def _standings(deployments: Sequence[Deployment], routing: Routing) -> list[Standing]:

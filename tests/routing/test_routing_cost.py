@@ -22,7 +22,7 @@ more should see what `python -m benchmarks.routing` says to it."""
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 async def test_a_turn_takes_few_calls(way: Way) -> None:
     router = way.router()
-    await routed(router, way.asked, 1)
+    await routed(router, way, 1)
     called = 0
 
     def count(frame: FrameType, event: str, _: Any) -> None:
@@ -31,7 +31,7 @@ async def test_a_turn_takes_few_calls(way: Way) -> None:
 
     sys.setprofile(count)
     try:
-        await routed(router, way.asked, 10)
+        await routed(router, way, 10)
     finally:
         sys.setprofile(None)
     assert called / 10 <= MOST

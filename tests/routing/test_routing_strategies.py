@@ -11,6 +11,7 @@ from upstream import Answer, Exchange
 from responses_mw import ResponsesApp
 from responses_mw.errors import ConfigurationError, InvalidRequest, UpstreamRefused
 from responses_mw.router import Routing
+from responses_mw.routing import directory
 from responses_mw.testing import openai_client
 
 
@@ -162,6 +163,24 @@ async def test_a_wildcard_passes_the_rest_of_the_name_on() -> None:
             assert [exchange.json["model"] for exchange in one.exchanges] == ["large-1", "plain"]
             with pytest.raises(InvalidRequest, match=r"Known models: x/\*"):
                 await ask(made, "y/1")
+
+
+async def test_names_behind_a_wildcard_are_found_again_and_not_all_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(directory, "MOST_REMEMBERED", 3)
+    async with upstreams(saying("any")) as (any_,):
+        models = {"x/*": [at(any_, "a", model="*"), at(any_, "b", model="plain")]}
+        async with router(models) as made:
+            known = made._known.directory
+            long = "x/" + "y" * 200
+            for name in ("x/1", "x/1", "x/2", "x/3", "x/4", long, "x/1"):
+                found = known.get(name)
+                named = [found.deployment(each).model for each in found.standings]
+                assert (found.model, named) == (name, [name[2:], "plain"])
+                assert len(known._behind_wildcards) <= 3
+            assert long not in known._behind_wildcards
+            assert known.get("x/1") is known.get("x/1")
 
 
 async def test_a_name_that_a_deployment_would_take_can_be_asked_about() -> None:
