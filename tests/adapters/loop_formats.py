@@ -99,8 +99,8 @@ class Chat(Format):
         return chat_cases.adapter_for(first)
 
     def answer(self, recording: Recording) -> bytes:
-        """Cohere was recorded by its own API, which has the same calls in another envelope; we ask it
-        by the compatible one. Its thoughts stay behind, as with the recorded client."""
+        """Cohere was recorded by its own API, which has the same calls in another envelope; we ask
+        it by the compatible one. Its thoughts stay behind, as with the recorded client."""
         if recording.provider != "cohere":
             return recording.body
         message = orjson.loads(recording.body)["message"]
