@@ -12,20 +12,29 @@ from typing import Any
 Uses = Mapping[str, int]
 """How often each tool was used, by the names of FEES."""
 
+_CODE = "code_interpreter"
+_SEARCH = "web_search"
 _SIZES = ("low", "medium", "high")
-_SEARCHES = tuple(f"web_search {size}" for size in _SIZES)
+_SEARCHES = tuple(f"{_SEARCH} {size}" for size in _SIZES)
 SEARCH_SIZES = tuple(f"search_context_size_{size}" for size in _SIZES)
 
 FEES: Mapping[str, tuple[tuple[str, ...], int]] = {
     "search_context_cost_per_query": (_SEARCHES, 1),
     **{price: ((use,), 1) for price, use in zip(SEARCH_SIZES, _SEARCHES, strict=True)},
     "file_search_cost_per_1k_calls": (("file_search",), 1000),
-    "code_interpreter_cost_per_session": (("code_interpreter",), 1),
+    "code_interpreter_cost_per_session": ((_CODE,), 1),
     "output_cost_per_image": (("image_generation",), 1),
 }
 """LiteLLM's names for prices: of which uses, and of how many."""
 
 NO_USES: Uses = {}
+_USES: Mapping[str, str] = {
+    "web_search_call": _SEARCH,
+    "x_search_call": _SEARCH,
+    "file_search_call": "file_search",
+    "code_interpreter_call": _CODE,
+    "image_generation_call": "image_generation",
+}
 
 
 def told(prices: Mapping[str, float]) -> dict[str, Decimal]:
@@ -47,31 +56,22 @@ def listed(searches: Decimal | None, file_searches: Decimal | None) -> dict[str,
 def uses_of(output: Sequence[Mapping[str, Any]], tools: Iterable[Mapping[str, Any]]) -> Uses:
     """What failed is not charged, nor is a page that was opened; a container is charged once. How
     large a search is was said with the request's tool."""
-    if not any(item["type"] in _CHARGED for item in output):
+    called = [item for item in output if item["type"] in _USES and item.get("status") != "failed"]
+    if not called:
         return NO_USES
-    found: Counter[str] = Counter()
-    containers: set[object] = set()
-    for item in output:
-        if item.get("status") == "failed":
-            continue
-        match item:
-            case {"type": "web_search_call"}:
-                if (item.get("action") or {}).get("type", "search") == "search":
-                    found[f"web_search {_size(tools)}"] += 1
-            case {"type": "file_search_call"}:
-                found["file_search"] += 1
-            case {"type": "code_interpreter_call"}:
-                containers.add(item.get("container_id"))
-            case {"type": "image_generation_call"}:
-                found["image_generation"] += 1
+    containers = {item.get("container_id") for item in called if _USES[item["type"]] == _CODE}
+    found = Counter(_USES[item["type"]] for item in called if _is_paid(item))
+    searches = found.pop(_SEARCH, 0)
+    if searches:
+        found[f"{_SEARCH} {_size(tools)}"] = searches
     if containers:
-        found["code_interpreter"] = len(containers)
+        found[_CODE] = len(containers)
     return found
 
 
-_CHARGED = frozenset(
-    {"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"}
-)
+def _is_paid(item: Mapping[str, Any]) -> bool:
+    action = item.get("action")
+    return item["type"] != "web_search_call" or not action or action["type"] == "search"
 
 
 def _size(tools: Iterable[Mapping[str, Any]]) -> str:

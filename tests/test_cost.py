@@ -46,9 +46,6 @@ LIST = PriceList()
 # what the vendor's price page says of a million of them. Input that was neither read from nor
 # written to a cache comes first, then what was read, written, and the output.
 HAND = {
-    # 16 x 2 + 13637 x 0.2 + 7049 x 2.5 + 344 x 10 = 32 + 2727.4 + 17622.5 + 3440
-    "anthropic/pydantic-ai-code-execution-files-vcr-anthropic-code-execution-files-cache-prefix"
-    "-stable-mess-1": 23_821_900,
     # 26 x 0.05 + 135 x 0.4 = 1.3 + 54
     "azure/chatlas-provider-azure-azure-simple-request-0": 55_300,
     # 60 x 0.2 + 159 x 0.05 + 45 x 0.5 = 12 + 7.95 + 22.5
@@ -112,6 +109,10 @@ HAND = {
     ),
 }
 TOLD: dict[str, tuple[dict[str, float], int]] = {
+    # 16 x 2 + 13637 x 0.2 + 7049 x 2.5 + 344 x 10 = 32 + 2727.4 + 17622.5 + 3440; some hours of
+    # containers are free at Anthropic.
+    "anthropic/pydantic-ai-code-execution-files-vcr-anthropic-code-execution-files-cache-prefix"
+    "-stable-mess-1": ({"code_interpreter_cost_per_session": 0}, 23_821_900),
     # 213 x 1.25 + 1280 x 0.125 + 125 x 10 = 266.25 + 160 + 1250, a container for 30000
     "openai/pydantic-ai-openai-responses-openai-responses-thinking-with-code-execution-tool-0": (
         {"code_interpreter_cost_per_session": 0.03},
@@ -488,6 +489,7 @@ def test_what_is_paid_by_use_is_counted_in_the_answer() -> None:
         called("code_interpreter_call", container_id="c1"),
         called("code_interpreter_call", container_id="c1"),
         called("code_interpreter_call", container_id="c2"),
+        called("x_search_call"),
         called("file_search_call"),
         called("image_generation_call"),
         called("mcp_call"),
@@ -495,7 +497,7 @@ def test_what_is_paid_by_use_is_counted_in_the_answer() -> None:
     ]
 
     assert uses_of(output, [{"type": "web_search", "search_context_size": "high"}]) == {
-        "web_search high": 2,
+        "web_search high": 3,
         "code_interpreter": 2,
         "file_search": 1,
         "image_generation": 1,

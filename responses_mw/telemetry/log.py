@@ -39,7 +39,8 @@ class TurnLog:
 
     async def flush(self) -> None:
         for handler in (*logger.handlers, *logging.getLogger().handlers):
-            handler.flush()
+            if isinstance(handler, Rows):
+                handler.flush()
 
 
 def _event(record: TurnRecord) -> logging.LogRecord:
