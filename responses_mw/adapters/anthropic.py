@@ -13,6 +13,7 @@ from responses_mw.adapters.anthropic_answers import answer_format
 from responses_mw.adapters.anthropic_content import loop_lacks_thinking, without_thinking
 from responses_mw.adapters.anthropic_decode import MessagesDecoder, events_of
 from responses_mw.adapters.anthropic_encode import EncodeOptions, encode
+from responses_mw.adapters.anthropic_hosted import SOURCES
 from responses_mw.adapters.anthropic_models import ModelRules, rules_for, scope_of
 from responses_mw.adapters.base import Framing, UpstreamRequest
 from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
@@ -100,7 +101,10 @@ class AnthropicMessages:
     def decoder(self, turn: Turn) -> MessagesDecoder:
         answer = answer_format(turn, self._rules(turn))
         return MessagesDecoder(
-            scope=self.scope(turn), answer_tool=answer.tool_name, provider=self.name
+            scope=self.scope(turn),
+            answer_tool=answer.tool_name,
+            provider=self.name,
+            sources=SOURCES in turn.passed_on.get("include", ()),
         )
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:

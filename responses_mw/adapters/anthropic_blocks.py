@@ -4,8 +4,6 @@ What blocks of other formats do as well stands in `content_blocks.py`; what lies
 the decoder's.
 """
 
-from typing import Any
-
 import orjson
 
 from responses_mw.adapters.content_blocks import (
@@ -15,9 +13,10 @@ from responses_mw.adapters.content_blocks import (
     SaidCall,
     SaidReasoning,
     SaidText,
+    url_citation,
 )
 from responses_mw.adapters.pieces import object_of
-from responses_mw.adapters.upstream_json import a_text, whole_characters
+from responses_mw.adapters.upstream_json import a_text, text_or_none, total, whole_characters
 from responses_mw.deltas import Delta, ReasoningDelta
 
 
@@ -58,11 +57,18 @@ class TextBlock(SaidText):
                 self.faithful = False
         return []
 
-    def page(self, citation: Json) -> tuple[Any, Any]:
-        """Citations of the client's own documents have no URL; they are in the native turn only."""
-        url = citation.get("url") or citation.get("source")
-        is_page = isinstance(url, str) and url.startswith(("http://", "https://"))
-        return url if is_page else None, citation.get("title")
+    def annotation(self, citation: Json, start: int, end: int) -> Json | None:
+        """Documents that the client sent along have no address; they are in the native turn
+        only."""
+        url = text_or_none(citation.get("url")) or text_or_none(citation.get("source")) or ""
+        if url.startswith(("http://", "https://")):
+            return url_citation(url, citation.get("title"), start, end)
+        file_id = text_or_none(citation.get("file_id"))
+        if file_id is None:
+            return None
+        filename = text_or_none(citation.get("document_title")) or ""
+        index = total(citation.get("document_index"))
+        return {"type": "file_citation", "file_id": file_id, "filename": filename, "index": index}
 
     def verbatim(self) -> Json:
         block = {**self._start, "text": self.said}

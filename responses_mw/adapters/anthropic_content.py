@@ -129,20 +129,14 @@ class Conversation(AlternatingPieces):
             return {"type": "image", "source": self._file_source(part)}
         if url[:5].lower() != "data:":
             return {"type": "image", "source": {"type": "url", "url": url}}
-        media_type, data = read_data_url(url)
-        if media_type not in _IMAGE_TYPES:
-            raise UnsupportedByProvider(
-                f"an image is of type {media_type!r}; it must be one of {', '.join(_IMAGE_TYPES)}",
-                param="input",
-            )
-        return {
-            "type": "image",
-            "source": {"type": "base64", "media_type": media_type, "data": data},
-        }
+        return _inline_image(*read_data_url(url))
 
     def _document(self, part: Mapping[str, Any]) -> Block:
         if part.get("file_data") is not None:
-            source = _document_source(part["file_data"], part.get("filename"))
+            media_type, data = read_file_data(part["file_data"], part.get("filename"))
+            if media_type.startswith("image/"):
+                return _inline_image(media_type, data)
+            source = _document_source(media_type, data)
         elif part.get("file_url") is not None:
             source = {"type": "url", "url": part["file_url"]}
         else:
@@ -201,8 +195,16 @@ def _strip_trailing_space(content: list[Block]) -> None:
         content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
 
 
-def _document_source(file_data: str, filename: str | None) -> Block:
-    media_type, data = read_file_data(file_data, filename)
+def _inline_image(media_type: str, data: str) -> Block:
+    if media_type not in _IMAGE_TYPES:
+        raise UnsupportedByProvider(
+            f"an image is of type {media_type!r}; it must be one of {', '.join(_IMAGE_TYPES)}",
+            param="input",
+        )
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+
+
+def _document_source(media_type: str, data: str) -> Block:
     if media_type == "application/pdf":
         return {"type": "base64", "media_type": media_type, "data": data}
     if media_type.startswith("text/") or media_type == "application/json":

@@ -1,8 +1,7 @@
 """Reads a Messages answer, whole or streamed, as deltas.
 
 A whole answer is taken apart into the events of a stream, so there is one reading of both. What
-Responses items cannot carry (signatures, citations, server tools) is kept in the native turn. Web
-search, web fetch and MCP are also shown as items; other server tools are in the native turn only.
+Responses items cannot carry (signatures, citations, server tools) is kept in the native turn.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from responses_mw.adapters.anthropic_blocks import (
     TextBlock,
     ThinkingBlock,
 )
+from responses_mw.adapters.anthropic_hosted import CALLS, hosted_item
 from responses_mw.adapters.content_blocks import Block, Json, verbatim
 from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.upstream_errors import streamed_error
@@ -52,16 +52,19 @@ _INCOMPLETE: Mapping[str, StopReason] = {
     PAUSED: "max_output_tokens",
 }
 _TIERS = {"standard": "default", "batch": "default"}
-_SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
 
 
 class MessagesDecoder:
-    """`answer_tool`: the tool that stands for the answer format, if one was forced."""
+    """`answer_tool`: the tool that stands for the answer format, if one was forced. `sources`:
+    whether the pages that a search found are to be shown."""
 
-    def __init__(self, *, scope: str, answer_tool: str | None, provider: str) -> None:
+    def __init__(
+        self, *, scope: str, answer_tool: str | None, provider: str, sources: bool = False
+    ) -> None:
         self._scope = scope
         self._answer_tool = answer_tool
         self._provider = provider
+        self._sources = sources
         self._blocks: dict[int, Block] = {}
         self._server_calls: dict[str, Json] = {}
         self._text_length = 0
@@ -217,11 +220,12 @@ class MessagesDecoder:
     def _server_tool(self, block: OtherBlock) -> list[Delta]:
         """A call is shown when its result is there."""
         kind = block.start["type"]
-        if kind in _SERVER_CALLS:
+        if kind in CALLS:
             self._server_calls[block.start["id"]] = block.verbatim()
         elif kind.endswith("_tool_result"):
             call = self._server_calls.get(block.start["tool_use_id"])
-            item = None if call is None else _hosted_item(call, block.start)
+            found = block.start
+            item = None if call is None else hosted_item(call, found, sources=self._sources)
             return [] if item is None else [OutputItem(item)]
         return []
 
@@ -272,34 +276,3 @@ def _usage_reported(usage: Mapping[str, Any]) -> UsageReported:
         reasoning_tokens=total(details.get("thinking_tokens")),
     )
     return with_hours(found, (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens"))
-
-
-def _hosted_item(call: Json, result: Json) -> Json | None:
-    match call["name"], call["type"]:
-        case "web_search", "server_tool_use":
-            action = {"type": "search", "query": call["input"].get("query", "")}
-        case "web_fetch", "server_tool_use":
-            action = {"type": "open_page", "url": call["input"].get("url")}
-        case _, "mcp_tool_use":
-            return _mcp_call(call, result)
-        case _:
-            return None
-    content = result["content"]
-    failed = isinstance(content, dict) and content["type"].endswith("_error")
-    status = "failed" if failed else "completed"
-    return {"type": "web_search_call", "status": status, "action": action}
-
-
-def _mcp_call(call: Json, result: Json) -> Json:
-    content = result["content"]
-    text = content if isinstance(content, str) else "".join(p.get("text", "") for p in content)
-    failed = bool(result.get("is_error"))
-    return {
-        "type": "mcp_call",
-        "status": "failed" if failed else "completed",
-        "name": call["name"],
-        "server_label": call["server_name"],
-        "arguments": orjson.dumps(call["input"]).decode(),
-        "output": None if failed else text,
-        "error": text if failed else None,
-    }

@@ -6,7 +6,6 @@ the decoder's.
 
 import base64
 from collections.abc import Sequence
-from typing import Any
 
 from responses_mw.adapters import content_blocks
 from responses_mw.adapters.content_blocks import (
@@ -15,9 +14,10 @@ from responses_mw.adapters.content_blocks import (
     SaidCall,
     SaidReasoning,
     SaidText,
+    url_citation,
 )
 from responses_mw.adapters.pieces import object_of
-from responses_mw.adapters.upstream_json import a_text, whole_characters
+from responses_mw.adapters.upstream_json import a_text, text_or_none, whole_characters
 from responses_mw.deltas import Delta, OutputItem
 
 
@@ -36,10 +36,12 @@ class TextBlock(SaidText, Block):
             return []
         return self._text(delta["text"])
 
-    def page(self, citation: Json) -> tuple[Any, Any]:
-        """Citations of the client's own documents have no URL; they are in the native turn only."""
+    def annotation(self, citation: Json, start: int, end: int) -> Json | None:
+        """Documents that the client sent along have no address; they are in the native turn
+        only."""
         location = citation.get("location") or {}
-        return (location.get("web") or {}).get("url"), citation.get("title")
+        url = text_or_none((location.get("web") or {}).get("url"))
+        return None if url is None else url_citation(url, citation.get("title"), start, end)
 
     def verbatim(self) -> Json:
         if not self._citations:

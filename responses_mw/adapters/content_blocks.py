@@ -94,8 +94,8 @@ class SaidText(Block):
         self._citations: list[Json] = []
 
     @abstractmethod
-    def page(self, citation: Json) -> tuple[Any, Any]:
-        """Address and title of what is cited; without an address there is no annotation."""
+    def annotation(self, citation: Json, start: int, end: int) -> Json | None:
+        """None: what is cited has no address that an annotation could name."""
 
     @property
     def needs_native(self) -> bool:
@@ -110,16 +110,23 @@ class SaidText(Block):
         if not self.length:
             return rest
         # A citation arrives before the text it belongs to, which is the whole block.
-        place = {"start_index": self._offset, "end_index": self._offset + self.length}
-        for url, title in map(self.page, self._citations):
-            if (address := text_or_none(url)) is not None:
-                cited = {"url": address, "title": text_or_none(title) or ""}
-                rest.append(AnnotationAdded({"type": "url_citation", **place, **cited}))
-        return rest
+        start, end = self._offset, self._offset + self.length
+        found = (self.annotation(citation, start, end) for citation in self._citations)
+        return [*rest, *(AnnotationAdded(annotation) for annotation in found if annotation)]
 
     def _text(self, text: str) -> list[Delta]:
         text = self._take(text)
         return [TextDelta(text)] if text else []
+
+
+def url_citation(url: str, title: Any, start: int, end: int) -> Json:
+    return {
+        "type": "url_citation",
+        "start_index": start,
+        "end_index": end,
+        "url": url,
+        "title": text_or_none(title) or "",
+    }
 
 
 class SaidReasoning(Block):

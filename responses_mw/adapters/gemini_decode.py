@@ -2,8 +2,7 @@
 
 A stream has no last event: it ends with its bytes, and a finishReason must have come. What items
 cannot carry (thought signatures, code that Google ran, calls without an id) is kept in the native
-turn, part by part. Hosted tools leave no items: what they said is in the native turn, their sources
-are annotations.
+turn, part by part. Code that Google ran is an item, too; what a search found are annotations.
 """
 
 from collections.abc import Iterator, Mapping
@@ -88,6 +87,7 @@ class GeminiDecoder:
         self._calls = 0
         self._growing: GrowingCall | None = None
         self._cut = False
+        self._code: str | None = None
         self._half = ""
         self._half_is_thought = False
         self._before: list[str] = []
@@ -203,9 +203,14 @@ class GeminiDecoder:
             rest = whole_characters(part) if len(part) > 1 else part
             self._remember({**rest, "text": text})
             return
+        part = whole_characters(part)
         if "inlineData" in part and not thought:
             deltas.extend(self._picture(part["inlineData"]))
-        self._remember(whole_characters(part))
+        elif "executableCode" in part:
+            self._code = text_or_none(part["executableCode"].get("code"))
+        elif "codeExecutionResult" in part:
+            deltas.append(self._ran(part["codeExecutionResult"]))
+        self._remember(part)
 
     def _say(self, text: str, *, thought: bool) -> Iterator[Delta]:
         if not text:
@@ -231,6 +236,21 @@ class GeminiDecoder:
             self._end_message()
             kind, status = "image_generation_call", "completed"
             yield OutputItem({"type": kind, "status": status, "result": a_text(blob["data"])})
+
+    def _ran(self, result: Json) -> Delta:
+        """Code that Google ran."""
+        self._end_message()
+        logs = text_or_none(result.get("output"))
+        return OutputItem(
+            {
+                "type": "code_interpreter_call",
+                "status": "completed" if result.get("outcome") == "OUTCOME_OK" else "failed",
+                # Google names no container; every answer has one of its own.
+                "container_id": (self._info and self._info.upstream_id) or "",
+                "code": self._code,
+                "outputs": [] if logs is None else [{"type": "logs", "logs": logs}],
+            }
+        )
 
     def _call(self, part: Json) -> Iterator[Delta]:
         call = part["functionCall"]

@@ -186,11 +186,23 @@ def test_call_whose_id_cannot_be_shown_is_kept_as_it_came(id: str | None) -> Non
     assert state_of(streamed(candidate(part))) == [part]
 
 
-def test_hosted_code_is_kept_and_leaves_no_item() -> None:
+@pytest.mark.parametrize(
+    ("outcome", "status"), [("OUTCOME_OK", "completed"), ("OUTCOME_DEADLINE_EXCEEDED", "failed")]
+)
+def test_hosted_code_is_kept_and_shown(outcome: str, status: str) -> None:
     code = {"executableCode": {"language": "PYTHON", "code": "print(1)"}}
-    ran = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1\n"}}
-    found = streamed(candidate({"text": "a"}, code, ran, {"text": "b"}))
-    assert of(found, OutputItem) == []
+    ran = {"codeExecutionResult": {"outcome": outcome, "output": "1\n"}}
+    found = streamed(
+        {**candidate({"text": "a"}, code), "responseId": "r1"}, candidate(ran, {"text": "b"})
+    )
+    (shown,) = of(found, OutputItem)
+    assert shown.item == {
+        "type": "code_interpreter_call",
+        "status": status,
+        "container_id": "r1",
+        "code": "print(1)",
+        "outputs": [{"type": "logs", "logs": "1\n"}],
+    }
     assert text_of(found) == "ab"
     assert state_of(found) == [{"text": "a"}, code, ran, {"text": "b"}]
 
