@@ -6,7 +6,6 @@ happens to work that can be done here, or must be ended, the service decides.
 
 import logging
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from responses_mw.runtime import Runtime, TakeOver
@@ -21,12 +20,9 @@ LEASES = 10
 class HandingOn:
     """Of one runtime. `take_over` is the service's."""
 
-    def __init__(
-        self, runtime: Runtime, take_over: TakeOver, *, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, runtime: Runtime, take_over: TakeOver) -> None:
         self._runtime = runtime
         self._take_over = take_over
-        self._now = now
         self._patience_s = LEASES * runtime.settings.lease_s
         self._since: dict[str, float] = {}
         """When each was first handed back."""
@@ -44,7 +40,7 @@ class HandingOn:
         model = left.request.get("model")
         if model is None or self._runtime.router.serves(model):
             return False
-        now = self._now()
+        now = time.monotonic()
         return now - self._since.get(left.id, now) < self._patience_s
 
     async def _is_handed_back(self, left: StoredResponse) -> bool:
@@ -64,7 +60,7 @@ class HandingOn:
 
     def _note(self, id: str) -> None:
         """And forgets those that another worker must have taken."""
-        now = self._now()
+        now = time.monotonic()
         forgotten = now - 2 * self._patience_s
         self._since = {id: since for id, since in self._since.items() if since > forgotten}
         self._since[id] = now
