@@ -42,9 +42,8 @@ def provider(name: str, path: str) -> Provider:
 
 def watching(litellm: Table) -> tuple[tuple[Any, ...], frozenset[str]]:
     """The callbacks, and which of COUNTED and TRACED are wanted. Warns of other vendors' names."""
-    named: dict[
-        str, dict[str, str]
-    ] = {}  # by name: the events it is told of, and which key says so
+    # By name: the events it is told of, and which key says so.
+    named: dict[str, dict[str, str]] = {}
     for key, events in _TOLD_OF.items():
         for name in litellm.texts(key) or ():
             path = f"{litellm.path}.{key}"
