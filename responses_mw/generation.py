@@ -207,7 +207,8 @@ class Generation:
         if self._record is not None and self._record.new is not None:
             self._beginning = asyncio.create_task(self._reserve(self._record, self._record.new))
             self._beginning.add_done_callback(self._reserved)
-        self._signal.send()
+        if self.background:
+            self._signal.send()  # to whoever waits for `reserved`
         self._noting.start()
         try:
             if self._stillborn:
@@ -274,7 +275,10 @@ class Generation:
         if self._begun:
             return
         if self._beginning is not None:
-            await asyncio.shield(self._beginning)
+            if self._beginning.done():
+                self._beginning.result()
+            else:
+                await asyncio.shield(self._beginning)
         if not self._begun and self._error is None:
             self._begun = True
             self._next_checkpoint = asyncio.get_running_loop().time() + _UNKEPT_S

@@ -89,14 +89,15 @@ class EventStream(Response):
         watching = self._watching or asyncio.create_task(watch(receive, self._leave))
         try:
             await send(start)
+            over = False
             async for events in self._heard.batches():
                 body = _KEEP_ALIVE if events is None else encode_events(events)
-                if self._heard.over:
-                    # Each send is a call of the operating system's.
-                    await send({"type": "http.response.body", "body": body + _DONE})
-                    return
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-            await send({"type": "http.response.body", "body": _DONE})
+                over = self._heard.over
+                if over:  # each send is a call of the operating system's
+                    body += _DONE
+                await send({"type": "http.response.body", "body": body, "more_body": not over})
+            if not over:
+                await send({"type": "http.response.body", "body": _DONE})
         except (asyncio.CancelledError, OSError):
             self._leave()
             raise
