@@ -153,11 +153,12 @@ class Rows(logging.StreamHandler[TextIO]):
 
     def flush(self) -> None:
         self._rows.drain()
-        super().flush()
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            super().flush()
 
     def _write(self, records: Sequence[logging.LogRecord]) -> None:
         lines = "".join(self.format(record) + self.terminator for record in records)
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+        with contextlib.suppress(OSError, ValueError):
             self.stream.write(lines)
             self.stream.flush()
 
