@@ -45,13 +45,19 @@ class ChatDialect:
     effort: (
         Literal["reasoning_effort", "reasoning.effort", "thinking", "thinking+effort"] | None
     ) = "reasoning_effort"
+    efforts: Mapping[str, str] = field(default_factory=dict)
+    """Levels that the vendor has no word for, and the nearest that it has."""
     verbosity: bool = False
     penalties: bool = True
     logprobs: bool = True
     json_schema: bool = True
     """Else JSON mode, and the schema is told to the model in words."""
+    json_object: bool = True
+    """Else JSON mode is a schema that any object fits."""
     strict_tools: bool = True
     tool_choice: bool = True
+    named_choice: bool = True
+    """Else a function that is demanded by name is the only one offered."""
     required_choice: str = "required"
     parallel_tool_calls: Literal["when false", "always"] | None = "when false"
     """`always` where the upstream's own default is false."""
@@ -149,7 +155,12 @@ OPENROUTER = ChatDialect(
     prompt_cache_key=True,
     raw_reasoning=False,
 )
-XAI = ChatDialect(name="xai", max_tokens_field="max_completion_tokens", user_field="user")
+XAI = ChatDialect(
+    name="xai",
+    max_tokens_field="max_completion_tokens",
+    efforts={"minimal": "low", "max": "xhigh"},
+    user_field="user",
+)
 TOGETHER = ChatDialect(name="together", logprobs=False, think_tags=True)
 CEREBRAS = ChatDialect(
     name="cerebras",
@@ -182,7 +193,13 @@ ZAI = ChatDialect(
     reasoning_replay="reasoning_content",
 )
 HUGGINGFACE = ChatDialect(name="huggingface", think_tags=True)
-COHERE = ChatDialect(name="cohere", developer_role="developer", parallel_tool_calls=None)
+COHERE = ChatDialect(
+    name="cohere",
+    developer_role="developer",
+    efforts=dict.fromkeys(("minimal", "low", "medium", "xhigh", "max"), "high"),
+    logprobs=False,
+    parallel_tool_calls=None,
+)
 SNOWFLAKE = ChatDialect(
     name="snowflake",
     max_tokens_field="max_completion_tokens",
@@ -192,6 +209,7 @@ SNOWFLAKE = ChatDialect(
 GEMINI = ChatDialect(name="gemini", raw_reasoning=False, uncounted_thinking=True)
 OLLAMA = ChatDialect(
     name="ollama",
+    efforts={"minimal": "low", "xhigh": "high"},
     tool_choice=False,
     strict_tools=False,
     parallel_tool_calls=None,
@@ -205,7 +223,14 @@ LLAMACPP = ChatDialect(
     parallel_tool_calls="always",
     reasoning_replay="reasoning_content",
 )
-LMSTUDIO = ChatDialect(name="lmstudio", parallel_tool_calls=None, think_tags=True)
+LMSTUDIO = ChatDialect(
+    name="lmstudio",
+    efforts={"minimal": "low", "xhigh": "high", "max": "high"},
+    json_object=False,
+    named_choice=False,
+    parallel_tool_calls=None,
+    think_tags=True,
+)
 GENERIC = ChatDialect(name="chat_completions")
 """Any other server that says it speaks this format."""
 

@@ -5,7 +5,7 @@ conversation.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from responses_mw.adapters.base import UpstreamRequest
@@ -16,6 +16,10 @@ from responses_mw.errors import UnsupportedByProvider
 from responses_mw.turn import Turn
 
 PATH = "/chat/completions"
+ANY_OBJECT: Mapping[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {"name": "answer", "schema": {"type": "object"}},
+}
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -59,7 +63,7 @@ class _Request(Parameters):
         self.put("top_p", turn.top_p)
         self.put(known.max_tokens_field, turn.max_output_tokens)
         for name in ("presence_penalty", "frequency_penalty"):
-            self.put_or_drop(name, getattr(turn, name), known=known.penalties)
+            self.put_or_drop(name, getattr(turn, name) or None, known=known.penalties)
         if turn.logprobs or turn.top_logprobs:
             self.put_or_drop("logprobs", True, known=known.logprobs, field="top_logprobs")
         if known.logprobs and turn.top_logprobs:
@@ -82,9 +86,7 @@ class _Request(Parameters):
         else:
             self.dropped.append("tool_choice")
             only = turn.forced_tool
-            self.body["tools"] = [
-                tool for tool in wire if only is None or tool["function"]["name"] == only
-            ]
+            self.body["tools"] = wire if only is None else _only(only, wire)
         self._parallel()
 
     def _tool(self, index: int, tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,9 +114,12 @@ class _Request(Parameters):
                 "only functions can be called",
                 param="tool_choice",
             )
-        if self._turn.forced_tool is not None:
-            function = {"name": self._turn.forced_tool}
-            self.body["tool_choice"] = {"type": "function", "function": function}
+        forced = self._turn.forced_tool
+        if forced is not None and self._dialect.named_choice:
+            self.body["tool_choice"] = {"type": "function", "function": {"name": forced}}
+        elif forced is not None:
+            self.body["tools"] = _only(forced, self.body["tools"])
+            self.body["tool_choice"] = self._dialect.required_choice
         elif choice == "required":
             self.body["tool_choice"] = self._dialect.required_choice
         elif choice == "none":
@@ -130,20 +135,19 @@ class _Request(Parameters):
     # --- text and reasoning
 
     def text_format(self) -> None:
-        self.put_or_drop(
-            "verbosity",
-            self._turn.verbosity,
-            known=self._dialect.verbosity,
-            field="text.verbosity",
-        )
-        wanted = self._turn.text_format
+        known, wanted = self._dialect, self._turn.text_format
+        if known.verbosity or self._turn.verbosity != "medium":  # which is the default
+            field = "text.verbosity"
+            self.put_or_drop("verbosity", self._turn.verbosity, known=known.verbosity, field=field)
         if wanted is None or wanted["type"] == "text":
             return
-        if wanted["type"] == "json_object" or not self._dialect.json_schema:
+        if wanted["type"] == "json_object" and not known.json_object:
+            self.body["response_format"] = ANY_OBJECT
+        elif wanted["type"] == "json_object" or not known.json_schema:
             self.body["response_format"] = {"type": "json_object"}
         if wanted["type"] != "json_schema":
             return
-        if self._dialect.json_schema:
+        if known.json_schema:
             named = ("name", "schema", "strict", "description")
             schema = {key: wanted[key] for key in named if wanted.get(key) is not None}
             self.body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -169,6 +173,7 @@ class _Request(Parameters):
             self.dropped.append("reasoning.summary")
         if effort is None:
             return
+        effort = self._dialect.efforts.get(effort, effort)
         match self._dialect.effort:
             case "reasoning_effort":
                 self.body["reasoning_effort"] = effort
@@ -201,3 +206,7 @@ class _Request(Parameters):
             self.body["stream"] = True
             if self._dialect.include_usage:
                 self.body["stream_options"] = {"include_usage": True}
+
+
+def _only(name: str, tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [tool for tool in tools if tool["function"]["name"] == name]

@@ -97,6 +97,15 @@ def test_where_choices_are_not_understood_the_offer_makes_them():
     assert forced.dropped == ("tool_choice",)
 
 
+def test_where_none_can_be_named_the_demanded_function_is_the_only_one():
+    forced = ChatCompletions(dialects.LMSTUDIO).encode(
+        turn(tools=[OTHER, {**OTHER, "name": "b"}], tool_choice={"type": "function", "name": "b"})
+    )
+    assert [tool["function"]["name"] for tool in forced.body["tools"]] == ["b"]
+    assert forced.body["tool_choice"] == "required"
+    assert forced.dropped == ()
+
+
 @pytest.mark.parametrize(
     ("dialect", "allowed", "sent", "dropped"),
     [
@@ -195,6 +204,13 @@ def test_a_strict_turn_refuses_what_would_be_dropped():
         ("deepseek", "none", {"thinking": {"type": "disabled"}}),
         ("zai", "high", {"thinking": {"type": "enabled"}}),
         ("llamacpp", "high", {}),
+        ("lmstudio", "none", {"reasoning_effort": "none"}),
+        ("lmstudio", "minimal", {"reasoning_effort": "low"}),
+        ("lmstudio", "max", {"reasoning_effort": "high"}),
+        ("ollama", "xhigh", {"reasoning_effort": "high"}),
+        ("cohere", "low", {"reasoning_effort": "high"}),
+        ("cohere", "none", {"reasoning_effort": "none"}),
+        ("xai", "max", {"reasoning_effort": "xhigh"}),
     ],
 )
 def test_effort_goes_where_the_dialect_has_it(dialect, effort, sent):
@@ -202,6 +218,19 @@ def test_effort_goes_where_the_dialect_has_it(dialect, effort, sent):
     rest = {key: value for key, value in request.body.items() if key not in ("model", "messages")}
     assert rest == sent
     assert request.dropped == (() if sent else ("reasoning.effort",))
+
+
+def test_json_mode_is_a_schema_where_only_schemas_are_known():
+    found = body(ChatCompletions(dialects.LMSTUDIO), text_format={"type": "json_object"})
+    assert found["response_format"]["type"] == "json_schema"
+    assert found["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+
+def test_defaults_that_a_dialect_has_no_parameter_for_are_left_out_in_silence():
+    request = ChatCompletions(dialects.ZAI).encode(
+        turn(verbosity="medium", presence_penalty=0, frequency_penalty=0.0, strict=True)
+    )
+    assert request.dropped == ()
 
 
 def test_a_schema_is_sent_without_what_is_null():
