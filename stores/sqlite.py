@@ -17,11 +17,9 @@ from typing import Any, Literal
 
 from stores import sqlite_operations as operations
 from stores.base import (
-    RUNNING,
     Checkpoint,
     History,
     Item,
-    Json,
     Lease,
     NewResponse,
     Outcome,
@@ -30,7 +28,7 @@ from stores.base import (
     StoredResponse,
     StoreError,
 )
-from stores.codec import decode, decode_turns, encode, from_micros, key, text, to_micros
+from stores.codec import decode, decode_turns, encode, key, text, to_micros
 from stores.connection_thread import (
     ConnectionThread,
     Operation,
@@ -44,6 +42,8 @@ from stores.migrate import VERSION_TABLE, is_current, upgrade
 from stores.sqlite_accounts import SQLiteAccounts, counted
 from stores.sqlite_conversations import SQLiteConversations
 from stores.sqlite_glance import STANDING, Glance
+from stores.sqlite_leases import SQLiteLeases
+from stores.sqlite_rows import encoded_cuts, leased, stored
 
 BATCH = 64
 OLDEST = (3, 35)  # RETURNING
@@ -57,7 +57,7 @@ class _Threads:
     glance: Glance
 
 
-class SQLiteStore(SQLiteAccounts, SQLiteConversations):
+class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
     """`synchronous="NORMAL"` survives a crash of the process, `"FULL"` a power cut, too.
 
     Any number of processes on one machine may share the file. Beside it live `-wal`, `-shm` and
@@ -209,9 +209,9 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
     async def checkpoint(self, running: Sequence[Checkpoint]) -> None:
         encoded = [
             (
-                _leased(each.id, each.owner, each.lease),
+                leased(each.id, each.owner, each.lease),
                 encode(each.body, "body"),
-                (encode(list(each.output), "output"), _encoded_cuts(each.cuts)),
+                (encode(list(each.output), "output"), encoded_cuts(each.cuts)),
             )
             for each in running
         ]
@@ -225,7 +225,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
         return await self._write(
             partial(
                 operations.finish,
-                leased=_leased(id, owner, lease),
+                leased=leased(id, owner, lease),
                 end=(
                     outcome.status,
                     encode(outcome.body, "body"),
@@ -236,14 +236,14 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
                     encode(list(outcome.output), "output"),
                     None if native is None else text(native.scope, "scope"),
                     None if native is None else encode(native.state, "native"),
-                    _encoded_cuts(outcome.cuts),
+                    encoded_cuts(outcome.cuts),
                 ),
                 usage=counted(outcome.usage),
             )
         )
 
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
-        return await self._write(partial(operations.release, leased=_leased(id, owner, lease)))
+        return await self._write(partial(operations.release, leased=leased(id, owner, lease)))
 
     async def renew(self, worker: str, until: datetime) -> list[str]:
         return await self._write(
@@ -262,7 +262,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
                 limit=limit,
             )
         )
-        return [_stored(row) for row in rows]
+        return [stored(row) for row in rows]
 
     # --- reading
 
@@ -284,7 +284,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations):
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
         rows = await self._read(operations.OWNED_RESPONSE, key(id), key(owner))
-        return _stored(rows[0]) if rows else None
+        return stored(rows[0]) if rows else None
 
     async def input(self, id: str, *, owner: str) -> list[Item] | None:
         rows = await self._read(operations.INPUT, key(id), key(owner))
@@ -367,35 +367,3 @@ def _wait_for(lock: Callable[[], None], name: str) -> None:
                     f" and holds {name}; see whether it hangs"
                 ) from error
         time.sleep(0.01)
-
-
-def _leased(id: str, owner: str, lease: Lease) -> tuple[str | None, str | None, str | None, int]:
-    return key(id), key(owner), key(lease.worker), lease.attempt
-
-
-def _encoded_cuts(cuts: Json) -> bytes | None:
-    return None if cuts is None else encode(cuts, "cuts")
-
-
-def _stored(row: tuple[Any, ...]) -> StoredResponse:
-    """From a row of RESPONSE."""
-    id, owner, status, body, output, created, worker, until, attempt, cancel, *rest = row
-    request, cuts, conversation, chain, api_key, tags, deployment, cost_nano = rest
-    return StoredResponse(
-        id=id,
-        owner=owner,
-        status=status,
-        body=decode(body),
-        output=[] if output is None else decode(output),
-        created_at=from_micros(created),
-        lease=Lease(worker, from_micros(until), attempt) if status in RUNNING else None,
-        cancel_requested=bool(cancel),
-        request=None if request is None else decode(request),
-        cuts=None if cuts is None else decode(cuts),
-        conversation=conversation,
-        chain=chain,
-        api_key=api_key,
-        tags=() if tags is None else tuple(decode(tags)),
-        deployment=deployment,
-        cost_nano=cost_nano,
-    )
