@@ -18,9 +18,11 @@ from responses_mw.adapters.openai_responses_events import (
     annotation_of,
     failure_of,
     has_key,
+    is_name,
     key_of,
     logprobs_of,
     parts_of,
+    stands_alone,
     unique_call_id,
     usage_report,
     words_of,
@@ -321,15 +323,13 @@ class ResponsesDecoder:
         heard = self._items.get(key_of(event)) if has_key(event) else None
         if heard is not None and heard.kind in ("message", "reasoning", "function_call"):
             stem, _, step = kind.rpartition(".")
-            if step in ("added", "done") or not stem:
+            if step in ("added", "done") or not stem or not is_name(kind):
                 return []
             return [self._canonical(event, None)]
         if heard is not None:
-            return [self._canonical(event, key_of(event))]
-        if has_key(event):
+            return [self._canonical(event, key_of(event))] if is_name(kind) else []
+        if has_key(event) or not stands_alone(kind):
             return []  # of an item that never began: there is nothing that it could be about
-        if not kind.startswith("response.") and ":" not in kind:
-            return []  # pings and the like
         return [self._canonical(event, None)]
 
     def _canonical(self, event: Json, key: Key | None) -> Canonical:

@@ -4,6 +4,7 @@ Nothing here knows what came before.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from responses_mw.errors import UpstreamError, UpstreamProtocolError
 Json = Mapping[str, Any]
 Key = str | int
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,99}")
 _OF_THE_REQUEST = {"invalid_prompt", "image_content_policy_violation", *CONTEXT_LENGTH_CODES}
 
 
@@ -35,6 +37,19 @@ def key_of(event: Json) -> Key:
 
 def has_key(event: Json) -> bool:
     return event.get("output_index") is not None or "item_id" in event or "item" in event
+
+
+def is_name(kind: str) -> bool:
+    """Whether an event may be told by this name. A line's end in it would begin another event."""
+    return _NAME.fullmatch(kind) is not None
+
+
+def stands_alone(kind: str) -> bool:
+    """Whether an event that names no item may be told: not pings and the like, nor those that
+    are about an item."""
+    if not is_name(kind) or not (kind.startswith("response.") or ":" in kind):
+        return False
+    return kind.count(".") < 2 or kind.rpartition(".")[2] not in ("added", "delta", "done")
 
 
 def parts_of(item: Json) -> list[Json]:

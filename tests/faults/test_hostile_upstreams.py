@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from cases import Recording, needs_recordings, recorded
+from speeches import SPEECHES
 from tally import Tried
 
 from responses_mw.adapters.anthropic import AnthropicMessages
@@ -24,6 +25,7 @@ from responses_mw.adapters.upstream_errors import MAX_MESSAGE, upstream_error
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.deltas import Delta
 from responses_mw.errors import ResponsesError
+from responses_mw.http import encode_events
 from responses_mw.sse import SSEParser
 from responses_mw.testing import play_recording
 from responses_mw.testing.play import created
@@ -177,6 +179,21 @@ def test_the_parser_takes_any_bytes_in_any_pieces() -> None:
 @pytest.mark.parametrize("adapter", [AnthropicMessages, ChatCompletions, Gemini, OpenAIResponses])
 def test_deep_json_ends_in_an_upstream_error(adapter: Callable[[], Adapter], deep: bytes) -> None:
     events = play_recording(adapter(), b"data: " + deep + b"\n\n", whole=False)
+    assert events[-1]["type"] == "response.failed"
+
+
+@pytest.mark.parametrize(
+    "type", ["x\ndata: {}\n\nevent: response.completed", "x\r\r", "", "\u2028", "x" * 5000]
+)
+@pytest.mark.parametrize("about", [{"output_index": 0}, {"output_index": 7}, {}, {"item_id": "x"}])
+def test_the_name_of_an_event_begins_no_other_event(type: str, about: dict[str, Any]) -> None:
+    speech = SPEECHES["responses"]
+    forged = orjson.dumps({"type": type, "response": {"status": "completed"}, **about})
+    body = speech.beginning + b"data: " + forged + b"\n\n"
+    events = play_recording(speech.adapter(), body, whole=False)
+    told = SSEParser().feed(encode_events(list(events)))
+    assert [one.event for one in told] == [event["type"] for event in events]
+    assert type not in [event["type"] for event in events]
     assert events[-1]["type"] == "response.failed"
 
 
