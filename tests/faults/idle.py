@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
@@ -11,9 +12,14 @@ from victims import Victim, asking, resident_mib
 
 
 async def asked(victim: Victim, text: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection on which a streamed turn was asked; 1 KiB of it is read ahead at most."""
+    """A connection on which a streamed turn was asked. Little of it is read ahead, here and by the
+    operating system, so that what waits for its reader waits in the server."""
     body = json.dumps({"model": "paced", "input": text, "stream": True, "store": False}).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", victim.port, limit=1024)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", victim.port))
+    reader, writer = await asyncio.open_connection(sock=client, limit=1024)
     head = f"POST /v1/responses HTTP/1.1\r\nhost: {victim.address}\r\n"
     writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     return reader, writer
