@@ -184,7 +184,7 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
     # --- reading
 
     async def history(self, id: str, *, owner: str) -> History | None:
-        rows = await self._fetch_owned(sql.HISTORY, id, owner)
+        rows = await self._read_owned(sql.HISTORY, id, owner)
         if not rows:
             return None
         rows.sort(key=itemgetter("depth"))
@@ -199,15 +199,15 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
     async def probe(self, id: str, *, owner: str) -> Standing:
         if not possible(id, owner):
             id = owner = ""
-        (row,) = await self._fetch(sql.STANDING, id, owner)
+        (row,) = await self._database.read(sql.STANDING, id, owner)
         return Standing(row["status"], row["epoch"] or b"")
 
     async def get(self, id: str, *, owner: str) -> StoredResponse | None:
-        rows = await self._fetch_owned(sql.GET, id, owner)
+        rows = await self._read_owned(sql.GET, id, owner)
         return _stored(rows[0]) if rows else None
 
     async def input(self, id: str, *, owner: str) -> list[Item] | None:
-        rows = await self._fetch_owned(sql.INPUT, id, owner)
+        rows = await self._read_owned(sql.INPUT, id, owner)
         return decode(rows[0]["input"]) if rows else None
 
     # --- erasing
@@ -264,6 +264,9 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
         return await self._database.run(work)
 
     # --- rows
+
+    async def _read_owned(self, statement: str, id: str, owner: str) -> list[Any]:
+        return await self._database.read(statement, id, owner) if possible(id, owner) else []
 
     async def _fetch_owned(self, statement: str, id: str, owner: str, *arguments: Any) -> list[Any]:
         return await self._fetch(statement, id, owner, *arguments) if possible(id, owner) else []

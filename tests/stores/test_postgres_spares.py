@@ -1,0 +1,57 @@
+"""Connections kept at hand: none is lost, whatever becomes of who used it, and none goes stale."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from stores import PostgresStore
+from stores import postgres_spares as spares
+from stores.testing.turns import OWNER, history_of, said, say
+
+PID = "SELECT pg_backend_pid() AS pid"
+
+
+async def test_a_read_that_is_cancelled_costs_no_connection(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn, connections=2) as store:
+        await say(store, "a")
+        other = await asyncpg.connect(postgres_dsn)
+        async with other.transaction():
+            await other.execute("LOCK TABLE rmw_response")
+            readers = [asyncio.create_task(store.get("a", owner=OWNER)) for _ in range(2)]
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while await other.fetchval(waiting) < len(readers):
+                await asyncio.sleep(0.01)
+            for reader in readers:
+                reader.cancel()
+            cancelled = await asyncio.gather(*readers, return_exceptions=True)
+        await other.close()
+
+        found = await asyncio.gather(*(history_of(store, "a") for _ in range(8)))
+
+    assert [type(error) for error in cancelled] == [asyncio.CancelledError] * 2
+    assert found == [said(["a"])] * 8
+
+
+async def test_callers_wait_for_one_another_where_connections_are_few(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn, connections=2) as store:
+        await asyncio.gather(*(say(store, f"n{number}") for number in range(30)))
+
+        for _ in range(2):  # with none at hand, and with two
+            found = await asyncio.gather(*(history_of(store, f"n{n}") for n in range(30)))
+            assert found == [said([f"n{number}"]) for number in range(30)]
+        pids = await asyncio.gather(*(store._database.read(PID) for _ in range(30)))
+
+    assert len({row["pid"] for rows in pids for row in rows}) <= 2
+
+
+async def test_a_connection_that_nobody_used_for_long_is_replaced(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with PostgresStore(postgres_dsn) as store:
+        first, again = [(await store._database.read(PID))[0]["pid"] for _ in range(2)]
+
+        monkeypatch.setattr(spares, "STALE_S", 0)
+        later = (await store._database.read(PID))[0]["pid"]
+
+    assert first == again != later
