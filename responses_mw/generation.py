@@ -9,15 +9,13 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.envelope import shrunk
 from responses_mw.errors import ResponsesError
+from responses_mw.keeping import Record, outcome_of
 from responses_mw.listening import Listener, Signal
-from responses_mw.native_refs import pack
 from responses_mw.noting import Noting
 from responses_mw.output_items import Event, Told, end_of
 from responses_mw.records import TurnRecord
@@ -30,11 +28,8 @@ from stores.base import (
     RUNNING,
     Checkpoint,
     History,
-    Lease,
-    NativeState,
     NewResponse,
     Outcome,
-    SessionStore,
     StoredTurn,
     StoreError,
 )
@@ -48,18 +43,6 @@ _CHARS_PER_SECOND = 250_000
 """A checkpoint writes the whole output so far: a longer one is written less often."""
 
 Review = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Where a stored response is kept, and under whose claim. `new` is None once it is reserved."""
-
-    store: SessionStore
-    owner: str
-    id: str
-    lease: Lease
-    new: NewResponse | None = None
-    on_end: Callable[[Outcome], None] | None = None
 
 
 class Generation:
@@ -389,14 +372,3 @@ class Generation:
             if self._beginning is not None:
                 await self._beginning
             await record.store.release(record.id, owner=record.owner, lease=record.lease)
-
-
-def outcome_of(assembler: ResponseAssembler) -> Outcome:
-    """What the store keeps of a response that has ended."""
-    output, native = assembler.output, assembler.native
-    state = None if native is None else NativeState(native.scope, pack(native.state, output))
-    return Outcome(assembler.status, shrunk(assembler.envelope), output, state, assembler.cuts)
-
-
-def lease_until(settings: Settings) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=settings.lease_s)

@@ -14,9 +14,10 @@ from functools import partial
 
 from responses_mw import retention
 from responses_mw.chains import Chains
-from responses_mw.generation import Generation, lease_until
+from responses_mw.generation import Generation
 from responses_mw.hooks import Hooks
 from responses_mw.jumps import Jumps
+from responses_mw.keeping import lease_until
 from responses_mw.records import Flushes, Observers
 from responses_mw.router import Router
 from responses_mw.settings import Settings

@@ -126,7 +126,10 @@ class RequestBody(_Parameters):
                 code=checks.INVALID_TYPE,
             )
         try:
-            _refuse_later(body)
+            # Before all else: a `prompt`, say, could stand for the model and the input that are
+            # missing.
+            if path := later.found_in(body):
+                raise Wrong(path, "is not supported yet; leave it out", checks.UNSUPPORTED)
             return cls.model_validate(body)._checked()
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
@@ -354,20 +357,6 @@ FORMATS: Mapping[str, Shape] = {
         ]
     ),
 }
-
-
-_LATER = [(path.split("."), refused) for path, refused in later.PARAMETERS.items()]
-
-
-def _refuse_later(body: Mapping[str, Any]) -> None:
-    # Before all else: a `prompt`, say, could stand for the model and the input that are missing.
-    for names, refused in _LATER:
-        value: Any = body
-        for name in names:
-            value = value.get(name) if isinstance(value, dict) else None
-        if value is not None and (refused is later.ANY or refused == value):
-            path = ".".join(names)
-            raise Wrong(path, "is not supported yet; leave it out", checks.UNSUPPORTED)
 
 
 def _at(place: str, check: Any, value: Any) -> None:

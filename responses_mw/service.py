@@ -16,8 +16,9 @@ from responses_mw.assembler import ResponseAssembler, Seal
 from responses_mw.envelope import grown, response_body, shrunk
 from responses_mw.errors import InvalidRequest, NotFound, ResponsesError
 from responses_mw.following import Follower
-from responses_mw.generation import Generation, Record, lease_until, outcome_of
+from responses_mw.generation import Generation
 from responses_mw.ids import new_id
+from responses_mw.keeping import Record, lease_until, outcome_of
 from responses_mw.keys import admit, check_model
 from responses_mw.listening import Listener
 from responses_mw.noting import Noting
