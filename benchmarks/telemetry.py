@@ -1,11 +1,13 @@
 """What telemetry costs: the same server with it off and on, as CPU per request in the same rounds.
 
-"off" runs twice: what the second is beside the first is what this machine cannot tell from nothing.
+"off" runs twice, and all are set beside the mean of both: what either is beside it is what this
+machine cannot tell from nothing.
 """
 
 import argparse
 import contextlib
 import math
+import random
 import statistics
 import tempfile
 import time
@@ -50,9 +52,8 @@ class Watched:
         return ["/usr/bin/env", *settings, *program, "serve"]
 
 
-OFF = Watched("off")
 WAYS = (
-    OFF,
+    Watched("off"),
     Watched("off, again"),
     Watched("log", log=True),
     Watched("Prometheus", metrics=True),
@@ -71,10 +72,10 @@ class Seen:
     way: str
     cpu: tuple[float, ...]
 
-    def row(self, off: "Seen") -> str:
-        more = [100 * (own / other - 1) for own, other in zip(self.cpu, off.cpu, strict=True)]
+    def row(self, off: Sequence[float]) -> str:
+        more = [100 * (own / other - 1) for own, other in zip(self.cpu, off, strict=True)]
         least, most = _sure(more)
-        extra = statistics.median(a - b for a, b in zip(self.cpu, off.cpu, strict=True))
+        extra = statistics.median(own - other for own, other in zip(self.cpu, off, strict=True))
         return (
             f"  {self.way:<24} {statistics.median(self.cpu):>8.0f} {extra:>+8.0f}"
             f" {statistics.median(more):>+8.1f} % ({least:+.1f} to {most:+.1f})"
@@ -91,8 +92,11 @@ def main(arguments: Sequence[str]) -> None:
             print(f"  {'':<24} {'CPU us':>8} {'more us':>8} {'more':>10} (95 % sure of)")
             jobs = [_sized(load, each.port, workload, case, options.seconds) for each in servers]
             seen = _measured(load, servers, jobs, rounds=options.rounds)
+            off = tuple(
+                statistics.fmean(both) for both in zip(seen[0].cpu, seen[1].cpu, strict=True)
+            )
             for each in seen:
-                print(each.row(seen[0]), flush=True)
+                print(each.row(off), flush=True)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -149,9 +153,8 @@ def _measured(
 ) -> list[Seen]:
     runs: list[list[float]] = [[] for _ in servers]
     for number in range(rounds):
-        # Forwards and back, so that what slowly changes meets all of them alike.
-        order = range(len(servers)) if number % 2 else range(len(servers) - 1, -1, -1)
-        for n in order:
+        # Each time in another order: who comes after whom makes a difference, too.
+        for n in random.Random(number).sample(range(len(servers)), len(servers)):
             runs[n].append(_cpu(load, servers[n], jobs[n]))
     return [Seen(way.name, tuple(cpu)) for way, cpu in zip(WAYS, runs, strict=True)]
 
