@@ -4,7 +4,6 @@ Only the choice of options and the four methods of an adapter stand here; each i
 its own (`anthropic_encode.py`, `anthropic_decode.py`, `upstream_errors.py`).
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from responses_mw.adapters.anthropic_decode import MessagesDecoder, events_of
 from responses_mw.adapters.anthropic_encode import EncodeOptions, encode
 from responses_mw.adapters.anthropic_hosted import SOURCES
 from responses_mw.adapters.anthropic_models import ModelRules, rules_for, scope_of
+from responses_mw.adapters.anthropic_options import REFUSED_THINKING
 from responses_mw.adapters.base import Framing, UpstreamRequest
 from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.upstream_errors import streamed_error, upstream_error
@@ -28,12 +28,6 @@ _COUNTED = {
     "mcp_servers",
 }  # fmt: skip
 """What counting takes of a request's fields; it refuses the others."""
-
-REFUSED_THINKING = re.compile(
-    r"signature.{0,40}thinking|thinking.{0,80}(signature|cannot be modified|conversation)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""How Claude's API says that it does not take its own thinking back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Asked for by the Messages API and by Bedrock's own: the words (`thinking`, `outp
 Claude's on both; the rules stand in `anthropic_models.py`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -15,6 +16,12 @@ Block = dict[str, Any]
 
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 10_000, "high": 16_384, "xhigh": 32_768}
 _LEAST_BUDGET = 1024
+
+REFUSED_THINKING = re.compile(
+    r"signature.{0,40}thinking|thinking.{0,80}(signature|cannot be modified|conversation)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How Claude's API says that it does not take its own thinking back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,7 @@ def thinking(
     """`obstacle` says why a model with a budget cannot think this time, if it cannot."""
     match rules.thinking:
         case "none":
-            if turn.reasoning_effort not in (None, "none"):
-                leave_out("reasoning.effort", f"{turn.model!r} does not think")
+            leave_thinking_out(turn, f"{turn.model!r} does not think", leave_out)
             return Thinking()
         case "budget":
             return _budget(turn, obstacle, max_tokens, leave_out)
@@ -44,6 +50,13 @@ def thinking(
             return _adaptive(turn, rules, leave_out)
         case other:
             assert_never(other)
+
+
+def leave_thinking_out(turn: Turn, why: str, leave_out: LeaveOut) -> None:
+    if turn.reasoning_effort not in (None, "none"):
+        leave_out("reasoning.effort", why)
+    if turn.reasoning_summary is not None:
+        leave_out("reasoning.summary", why)
 
 
 def thinking_obstacle(*, forced: bool, loop_lacks_thinking: bool) -> str | None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from responses_mw.adapters.anthropic_answers import answer_format
+from responses_mw.adapters.anthropic_options import REFUSED_THINKING
 from responses_mw.adapters.base import Framing, UpstreamRequest
+from responses_mw.adapters.bedrock_content import loop_lacks_reasoning, without_reasoning
 from responses_mw.adapters.bedrock_decode import ConverseDecoder, events_of
 from responses_mw.adapters.bedrock_encode import (
     EncodeOptions,
@@ -82,6 +84,14 @@ class BedrockConverse:
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return http_error(status, headers, body, provider=self.name)
 
+    def revised(
+        self, turn: Turn, request: UpstreamRequest, error: UpstreamError
+    ) -> UpstreamRequest | None:
+        """Without reasoning, where Claude refuses that of earlier turns."""
+        if error.status != 400 or REFUSED_THINKING.search(error.message) is None:
+            return None
+        return _without_reasoning(request)
+
     def count(self, turn: Turn) -> UpstreamRequest:
         request = replace(self, cache=None).encode(turn)
         counted = {name: request.body[name] for name in _COUNTED if name in request.body}
@@ -97,6 +107,22 @@ class BedrockConverse:
 
     def _rules(self, turn: Turn) -> FamilyRules:
         return rules_for(self._model(turn)) if self.rules is None else self.rules
+
+
+def _without_reasoning(request: UpstreamRequest) -> UpstreamRequest | None:
+    """None if there is none in it. A loop of tools that was begun with a budget for thinking and
+    lacks it now is gone on with without."""
+    body = {**request.body, "messages": without_reasoning(request.body["messages"])}
+    if body["messages"] == request.body["messages"]:
+        return None
+    dropped = [*request.dropped, "input.reasoning"]
+    fields = dict(body.get("additionalModelRequestFields", {}))
+    budgeted = fields.get("thinking", {}).get("type") == "enabled"
+    if budgeted and loop_lacks_reasoning(body["messages"]):
+        del fields["thinking"]
+        body["additionalModelRequestFields"] = fields
+        dropped.append("reasoning.effort")
+    return replace(request, body=body, dropped=tuple(dropped))
 
 
 def read_count(body: bytes, *, provider: str) -> int:

@@ -63,10 +63,7 @@ class Conversation(AlternatingPieces):
 
     @property
     def loop_lacks_reasoning(self) -> bool:
-        """Tool results go back to a call that no reasoning led to: it was another model's."""
-        if len(self.messages) < 2 or "toolResult" not in self.messages[-1]["content"][0]:
-            return False
-        return "reasoningContent" not in self.messages[-2]["content"][0]
+        return loop_lacks_reasoning(self.messages)
 
     # --- pieces
 
@@ -189,6 +186,21 @@ def conversation(turn: Turn, scope: str, rules: FamilyRules, leave_out: LeaveOut
         built.add(piece)
     built.finish()
     return built
+
+
+def without_reasoning(messages: Sequence[Message]) -> list[Message]:
+    bare = [
+        {**message, "content": [b for b in message["content"] if "reasoningContent" not in b]}
+        for message in messages
+    ]
+    return merged([message for message in bare if message["content"]])
+
+
+def loop_lacks_reasoning(messages: Sequence[Message]) -> bool:
+    """Tool results go back to a call that no reasoning led to: it was another model's."""
+    if len(messages) < 2 or "toolResult" not in messages[-1]["content"][0]:
+        return False
+    return "reasoningContent" not in messages[-2]["content"][0]
 
 
 def _message(role: str, *blocks: Block) -> Message:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from responses_mw.adapters.anthropic_models import ModelRules
-from responses_mw.adapters.anthropic_options import thinking
+from responses_mw.adapters.anthropic_options import leave_thinking_out, thinking
 from responses_mw.adapters.bedrock_models import FamilyRules
 from responses_mw.adapters.pieces import LeaveOut
 from responses_mw.turn import Turn
@@ -39,17 +39,23 @@ def reasoning(
         case "claude":
             return _claude(turn, rules.model, obstacle, max_tokens, leave_out)
         case "nova":
+            _check_summary(turn, leave_out)
             return _nova(effort)
         case "effort":
             return _only_effort(turn, leave_out)
         case "qwen":
+            _check_summary(turn, leave_out)
             return _qwen(effort)
         case "none":
-            if effort not in (None, "none"):
-                leave_out("reasoning.effort", f"{turn.model!r} cannot be told how to reason")
+            leave_thinking_out(turn, f"{turn.model!r} cannot be told how to reason", leave_out)
             return Reasoning()
         case other:
             assert_never(other)
+
+
+def _check_summary(turn: Turn, leave_out: LeaveOut) -> None:
+    if turn.reasoning_effort is None and turn.reasoning_summary is not None:
+        leave_out("reasoning.summary", f"{turn.model!r} reasons only with an effort")
 
 
 def _nova(effort: str | None) -> Reasoning:

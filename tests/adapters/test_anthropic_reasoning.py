@@ -54,6 +54,11 @@ def test_summary_is_asked_for_where_thinking_is_adaptive() -> None:
     assert body["thinking"] == {"type": "adaptive", "display": "summarized"}
 
 
+def test_summary_is_named_where_nothing_is_thought() -> None:
+    request = encoded(model="claude-3-5-haiku-20241022", reasoning_summary="auto")
+    assert request.dropped == ("reasoning.summary",)
+
+
 def test_budget_leaves_half_of_a_small_limit_for_the_answer() -> None:
     body = encoded(reasoning_effort="high", max_output_tokens=4000).body
 

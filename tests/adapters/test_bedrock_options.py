@@ -104,6 +104,11 @@ def test_a_summary_without_an_effort_is_named_where_it_changes_nothing() -> None
     assert encoded(reasoning_summary="auto").dropped == ("reasoning.summary",)
     shown = body(reasoning_summary="auto", model=NEW_CLAUDE)["additionalModelRequestFields"]
     assert shown == {"thinking": {"type": "adaptive", "display": "summarized"}}
+    for model in (NOVA, NOVA_2, LLAMA, "qwen.qwen3-32b-v1:0"):
+        request = encoded(model=model, reasoning_summary="auto")
+        assert request.dropped == ("reasoning.summary",)
+        assert "additionalModelRequestFields" not in request.body
+    assert encoded(model=NOVA_2, reasoning_summary="auto", reasoning_effort="low").dropped == ()
 
 
 def test_a_claude_that_always_thinks_thinks_little() -> None:

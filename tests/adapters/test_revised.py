@@ -10,6 +10,7 @@ from upstream import Answer, Exchange, upstream
 
 from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.base import Adapter
+from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.bedrock_invoke import BedrockInvoke
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.gemini_contents import SKIP_SIGNATURE
@@ -127,6 +128,28 @@ async def test_any_other_refusal_stands(state: list[Any], refusal: Answer) -> No
     question = loop(MESSAGES, "claude-sonnet-4-5", state)
     with pytest.raises(UpstreamRefused):
         await asked(MESSAGES, question, refusal, says(SAYS_HI))
+
+
+CONVERSE = BedrockConverse(cache=None)
+REASONED = {"reasoningContent": {"reasoningText": {"text": "Look.", "signature": "c2ln"}}}
+TOOL_USED = {"toolUse": {"toolUseId": "c1", "name": "look", "input": {}}}
+CONVERSE_SAYS_HI = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}},
+    "stopReason": "end_turn",
+}
+
+
+@pytest.mark.parametrize("effort", [None, "low"])
+async def test_converse_is_asked_again_without_the_reasoning_it_refused(effort: str | None) -> None:
+    question = loop(CONVERSE, BEDROCK_CLAUDE, [REASONED, TOOL_USED], reasoning_effort=effort)
+    (first, second), dropped = await asked(
+        CONVERSE, question, refuses(INVALID_THINKING), says(CONVERSE_SAYS_HI)
+    )
+    assert first["messages"][1]["content"] == [REASONED, TOOL_USED]
+    assert second["messages"][1]["content"] == [TOOL_USED]
+    assert bool(first.get("additionalModelRequestFields")) == (effort is not None)
+    assert not second.get("additionalModelRequestFields")
+    assert dropped == ("input.reasoning", *(["reasoning.effort"] if effort else []))
 
 
 async def test_a_second_refusal_stands() -> None:
