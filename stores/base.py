@@ -1,7 +1,8 @@
 """What a session store owes its callers: the turns of every response, rebuilt from any id.
 
 Bodies, items and native turns are JSON to a store; it looks inside none of them but for item `id`s
-when it pages, and for the compactions that it is asked to empty. Nothing here imports `responses_mw`.
+when it pages, and for the compactions that it is asked to empty. Nothing here imports
+`responses_mw`.
 """
 
 from abc import ABC, abstractmethod
