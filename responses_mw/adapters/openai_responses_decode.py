@@ -23,6 +23,7 @@ from responses_mw.adapters.openai_responses_events import (
     logprobs_of,
     parts_of,
     stands_alone,
+    stop_reason,
     unique_call_id,
     usage_report,
     words_of,
@@ -47,23 +48,15 @@ from responses_mw.deltas import (
     ReasoningDelta,
     RefusalDelta,
     Stopped,
-    StopReason,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
     UpstreamInfo,
-    UsageReported,
 )
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
 from responses_mw.sse import ServerSentEvent
 from responses_mw.turn import Item
 
-STOP_REASONS: dict[str, StopReason] = {
-    "max_output_tokens": "max_output_tokens",
-    "content_filter": "content_filter",
-    "max_messages": "max_messages",
-    "steered": "steered",
-}
 _ENDS = {f"response.{status}": status for status in ("completed", "incomplete", "failed")}
 _NAMES = ("id", "call_id", "approval_request_id")
 _CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
@@ -283,7 +276,7 @@ class ResponsesDecoder:
 
     def _done(self, event: Json) -> list[Delta]:
         item, key = self._item(event), key_of(event)
-        deltas = [] if key in self._items else self._begun(item, key)
+        deltas = [] if key in self._items else self._begun(event["item"], key)
         heard = self._items[key]
         heard.item = item
         match heard.kind:
@@ -362,7 +355,11 @@ class ResponsesDecoder:
         native = self._native(response)
         if native is not None:
             deltas.append(native)
-        deltas.append(Stopped(self._stop_reason(response, status, usage)))
+        full = usage is not None and self._limit is not None and usage.output_tokens >= self._limit
+        reason = stop_reason(response, status)
+        if reason == "stop" and full and self._dialect.silent_length:
+            reason = "max_output_tokens"
+        deltas.append(Stopped(reason))
         return iter(deltas)
 
     def _unheard(self, output: Sequence[Json]) -> list[Delta]:
@@ -376,16 +373,8 @@ class ResponsesDecoder:
             known = heard.get(shown["type"])
             place: Key = known.pop(0) if known else f"unheard {n}"
             if place not in self._items or self._items[place].item is None:
-                deltas += self._told_at_once(shown, place)
+                deltas += self._done({"type": DONE, "output_index": place, "item": shown})
         return deltas
-
-    def _told_at_once(self, item: Json, key: Key) -> list[Delta]:
-        if key in self._items:
-            return self._done({"type": DONE, "output_index": key, "item": item})
-        return [
-            *self._begun(item, key),
-            *self._done({"type": DONE, "output_index": key, "item": item}),
-        ]
 
     def _begun(self, item: Json, key: Key) -> list[Delta]:
         """Of an item whose beginning was not told."""
@@ -398,13 +387,6 @@ class ResponsesDecoder:
         if len(items) < len(self._items):
             return None
         return native_turn(items, self._scope, response_id=response.get("id"), before=self._before)
-
-    def _stop_reason(self, response: Json, status: str, usage: UsageReported | None) -> StopReason:
-        if status == "incomplete":
-            reason = (response.get("incomplete_details") or {}).get("reason")
-            return STOP_REASONS.get(str(reason), "max_output_tokens")
-        full = usage is not None and self._limit is not None and usage.output_tokens >= self._limit
-        return "max_output_tokens" if full and self._dialect.silent_length else "stop"
 
 
 def _failing(deltas: Sequence[Delta], error: UpstreamError) -> Iterator[Delta]:

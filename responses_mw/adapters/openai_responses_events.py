@@ -14,11 +14,18 @@ from responses_mw.deltas import (
     Delta,
     ReasoningDelta,
     RefusalDelta,
+    StopReason,
     TextDelta,
     UsageReported,
 )
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
 
+STOP_REASONS: dict[str, StopReason] = {
+    "max_output_tokens": "max_output_tokens",
+    "content_filter": "content_filter",
+    "max_messages": "max_messages",
+    "steered": "steered",
+}
 Json = Mapping[str, Any]
 Key = str | int
 
@@ -110,6 +117,13 @@ def usage_report(usage: Json | None) -> UsageReported | None:
         cache_write_tokens=total(read.get("cache_write_tokens")),
         reasoning_tokens=min(total(written.get("reasoning_tokens")), output_tokens),
     )
+
+
+def stop_reason(response: Json, status: str) -> StopReason:
+    if status != "incomplete":
+        return "stop"
+    reason = (response.get("incomplete_details") or {}).get("reason")
+    return STOP_REASONS.get(str(reason), "max_output_tokens")
 
 
 def failure_of(event: Json, provider: str) -> UpstreamError:

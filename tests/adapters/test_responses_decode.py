@@ -235,16 +235,17 @@ def test_items_and_events_of_the_future_pass_too() -> None:
 
 
 def test_calls_that_bear_the_same_ids_in_every_answer_are_told_apart() -> None:
-    def call_id(response_id: str) -> str | None:
+    def call_id(response_id: str, *, announced: bool = True) -> str | None:
         begun = {"type": "response.created", "response": {"id": response_id}}
         adapter = OpenAIResponses(dialect=BEDROCK_MANTLE)
         item = {**CALL, "call_id": "call_0", "arguments": ""}
-        deltas = decoded(begun, added(item), done(item), ended(), adapter=adapter)
+        told = [added(item), done(item)] if announced else [done(item)]
+        deltas = decoded(begun, *told, ended(), adapter=adapter)
         [started] = [delta for delta in deltas if isinstance(delta, ToolCallStarted)]
         return started.call_id
 
     assert call_id("a") != call_id("b")
-    assert call_id("a") == call_id("a")
+    assert call_id("a") == call_id("a") == call_id("a", announced=False)
 
 
 @pytest.mark.parametrize(
