@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricR
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
 from upstream import Exchange, upstream
 
@@ -144,6 +145,24 @@ async def test_a_trace_of_one_fallback_shows_both_attempts(telemetry: Telemetry)
     for exchange, span in ((down.exchanges[0], first), (up.exchanges[0], second)):
         sent = exchange.headers["traceparent"]
         assert sent == f"00-{TRACE}-{span.context.span_id:016x}-01"
+
+
+async def test_a_trace_that_is_not_recorded_goes_on_at_the_upstream_all_the_same() -> None:
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    tracers = TracerProvider(sampler=ParentBased(ALWAYS_ON))
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    meters = MeterProvider(metric_readers=[reader])
+    observer = OpenTelemetry(tracer_provider=tracers, meter_provider=meters)
+    telemetry = Telemetry(exporter, reader, tracers, observer)
+    async with upstream(answered) as up:
+        app = serving(telemetry, HTTPProvider(ChatCompletions(), base_url=up.url, name="openai"))
+        await ask(app, {}, traceparent=PARENT.removesuffix("01") + "00")
+
+    version, trace_id, _, flags = up.exchanges[0].headers["traceparent"].split("-")
+    assert (version, trace_id, flags) == ("00", TRACE, "00")
+    assert telemetry.spans == []
+    [duration] = telemetry.points("gen_ai.client.operation.duration")
+    assert (duration.attributes or {})["gen_ai.provider.name"] == "openai"
 
 
 async def test_the_hosts_current_span_is_the_parent(telemetry: Telemetry) -> None:
