@@ -90,7 +90,10 @@ class AnthropicMessages:
         if said is None:
             return None
         messages = [*request.body["messages"], {"role": "assistant", "content": said}]
-        return replace(request, body={**request.body, "messages": messages})
+        body = {**request.body, "messages": messages}
+        if decoder.container is not None:
+            body["container"] = decoder.container
+        return replace(request, body=body)
 
     def decoder(self, turn: Turn) -> MessagesDecoder:
         answer = answer_format(turn, self._rules(turn))

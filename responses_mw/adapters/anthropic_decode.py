@@ -71,6 +71,8 @@ class MessagesDecoder:
         self._usage: Json = {}
         self._reported: UsageReported | None = None
         self._stop_reason: str | None = None
+        self.container: str | None = None
+        """Where code that Anthropic ran for this answer keeps its files."""
         self._started = False
         self._stopped = False
         self._first = 0
@@ -126,6 +128,7 @@ class MessagesDecoder:
                 return self._start(event["message"])
             case "message_delta":
                 self._stop_reason = text_or_none(event["delta"].get("stop_reason"))
+                self._note_container(event["delta"])
                 return self._report(event.get("usage"))
             case "message_stop":
                 return self._stop()
@@ -139,6 +142,7 @@ class MessagesDecoder:
         if len(self._blocks) > self._first:
             raise self._broken("the stream began a second message in the middle of the first")
         self._started = True
+        self._note_container(message)
         usage = message.get("usage") or {}
         tier = text_or_none(usage.get("service_tier"))
         info = UpstreamInfo(
@@ -147,6 +151,10 @@ class MessagesDecoder:
             upstream_id=text_or_none(message.get("id")),
         )
         return [info, *self._report(usage)]
+
+    def _note_container(self, told: Json) -> None:
+        container = told.get("container") or {}
+        self.container = text_or_none(container.get("id")) or self.container
 
     def _report(self, usage: Json | None) -> list[Delta]:
         """Counts are totals so far; one that is absent keeps its value."""
@@ -235,14 +243,14 @@ class MessagesDecoder:
 
 def events_of(message: Json) -> Iterator[Json]:
     """The stream that a whole answer would have been."""
-    yield {"type": "message_start", "message": {**message, "content": []}}
+    yield {"type": "message_start", "message": {**message, "content": [], "container": None}}
     for index, block in enumerate(message["content"]):
         start, deltas = _taken_apart(block)
         yield {"type": "content_block_start", "index": index, "content_block": start}
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
-    end = {"stop_reason": message.get("stop_reason")}
+    end = {key: message.get(key) for key in ("stop_reason", "container")}
     yield {"type": "message_delta", "delta": end, "usage": message.get("usage")}
     yield {"type": "message_stop"}
 

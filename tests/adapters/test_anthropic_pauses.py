@@ -8,7 +8,7 @@ import orjson
 import pytest
 from bedrock_stream import frame
 from messages_turns import message, turn
-from test_anthropic_types import PLAIN_TYPES, described
+from test_anthropic_types import BETA_TYPES, PLAIN_TYPES, described
 from upstream import Exchange, upstream
 
 from responses_mw.adapters.anthropic import AnthropicMessages
@@ -43,7 +43,7 @@ def text(said: str) -> dict[str, Any]:
     return {"type": "text", "text": said}
 
 
-def says(*content: Any, reason: str) -> Callable[[Exchange], Awaitable[None]]:
+def says(*content: Any, reason: str, **more: Any) -> Callable[[Exchange], Awaitable[None]]:
     """A whole message or its stream, as it is asked for."""
     whole = {
         "id": "msg_1",
@@ -54,6 +54,7 @@ def says(*content: Any, reason: str) -> Callable[[Exchange], Awaitable[None]]:
         "stop_reason": reason,
         "stop_sequence": None,
         "usage": USAGE,
+        **more,
     }
 
     async def answer(exchange: Exchange) -> None:
@@ -125,6 +126,17 @@ async def test_an_answer_goes_on_where_it_paused(stream: bool, platform: str) ->
     if platform in ("anthropic", "foundry"):
         for body in bodies:
             assert described(PLAIN_TYPES, body) == body
+
+
+@both
+async def test_code_goes_on_in_the_container_where_it_paused(stream: bool) -> None:
+    begun = says(text("I run it."), reason=PAUSED, container={"id": "container_1"})
+    async with upstream(begun, says(text("Done."), reason=ENDED)) as it:
+        await asked(it.url, stream=stream)
+        bodies = [exchange.json for exchange in it.exchanges]
+    assert "container" not in bodies[0]
+    assert bodies[1]["container"] == "container_1"
+    assert described(BETA_TYPES, bodies[1]) == bodies[1]
 
 
 @both
