@@ -19,6 +19,7 @@ from responses_mw.adapters.anthropic_blocks import (
 from responses_mw.adapters.anthropic_hosted import CALLS, hosted_item
 from responses_mw.adapters.content_blocks import Block, Json, verbatim
 from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
+from responses_mw.adapters.repeats import Repeats
 from responses_mw.adapters.upstream_errors import streamed_error
 from responses_mw.adapters.upstream_json import (
     a_text,
@@ -79,11 +80,27 @@ class MessagesDecoder:
         """Of this message's blocks, where an answer that paused is said in several messages."""
         self._before: UsageReported | None = None
         self._pauses = 0
+        self.repeats = Repeats(b"text", _plain_text)
+        self._repeated = 0
 
     def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
         if self._stopped:
             return iter(())
-        return iter(self.read(read_json(event.data, provider=self._provider)))
+        parsed = read_json(event.data, provider=self._provider)
+        deltas = self.read(parsed)
+        if self.repeats.learn(event, parsed):
+            self._repeated = self._first + parsed["index"]
+        return iter(deltas)
+
+    def again(self, texts: list[str]) -> list[Delta]:
+        """What as many text deltas of the block that was learned say."""
+        if self._stopped:
+            return []
+        block = self._blocks[self._repeated]
+        if isinstance(block, TextBlock):
+            return block.run(texts)
+        pieces = ({"type": "text_delta", "text": text} for text in texts)
+        return [delta for piece in pieces for delta in block.grow(piece)]
 
     def close(self) -> Iterator[Delta]:
         if not self._stopped:
@@ -107,6 +124,7 @@ class MessagesDecoder:
         self._stop_reason = None
         self._first = len(blocks)
         self._before, self._usage = self._reported, {}
+        self.repeats = Repeats(b"text", _plain_text)  # blocks are numbered from 0 again
         said = [block.verbatim() for block in blocks]
         return [block for block in said if block.get("text") != ""]
 
@@ -239,6 +257,14 @@ class MessagesDecoder:
 
     def _broken(self, message: str) -> UpstreamProtocolError:
         return UpstreamProtocolError(f"{self._provider}: {message}", provider=self._provider)
+
+
+def _plain_text(event: Any) -> str | None:
+    if event.get("type") != "content_block_delta" or type(event.get("index")) is not int:
+        return None
+    delta = event["delta"]
+    text = delta.get("text") if delta.get("type") == "text_delta" else None
+    return text if isinstance(text, str) else None
 
 
 def events_of(message: Json) -> Iterator[Json]:

@@ -21,6 +21,7 @@ from responses_mw.deltas import (
     NativeTurn,
     ReasoningDelta,
     TextDelta,
+    TextRun,
     ToolCallDelta,
     ToolCallStarted,
 )
@@ -113,6 +114,15 @@ class SaidText(Block):
         start, end = self._offset, self._offset + self.length
         found = (self.annotation(citation, start, end) for citation in self._citations)
         return [*rest, *(AnnotationAdded(annotation) for annotation in found if annotation)]
+
+    def run(self, texts: Sequence[str]) -> list[Delta]:
+        """Whole characters, and many of them: as if each had come by itself."""
+        if self._half:
+            return [delta for text in texts for delta in self._text(text)]
+        said = list(filter(None, texts))
+        self._pieces += said
+        self.length += sum(map(len, said))
+        return [TextRun(said)] if said else []
 
     def _text(self, text: str) -> list[Delta]:
         text = self._take(text)

@@ -21,7 +21,9 @@ class Reading:
 
     def __init__(self, decoder: Decoder, framing: Framing, *, name: str) -> None:
         self._decoder: Any = decoder
-        self._repeats: Repeats | None = getattr(decoder, "repeats", None)
+        self._repeats: Repeats | None = None
+        if framing == "sse":  # the only one whose events are found in the bytes themselves
+            self._repeats = getattr(decoder, "repeats", None)
         self._parser: Any = PARSERS[framing]()
         self._name = name
 
@@ -48,7 +50,10 @@ class Reading:
         if found is None:
             return chunk
         before, texts, rest = found
+        known = repeats.known
         self._read(before, said)
+        if repeats.known != known:  # another event was learned meanwhile
+            return chunk[len(before) :]
         said += self._decoder.again(texts)
         return rest
 

@@ -42,46 +42,50 @@ class Repeats:
         self._literal = re.compile(b'"' + field + _STRING)
         self._said = said
         self._tries = _TRIES
-        self._before = self._after = b""
-        """What stands around the text of an event that is known."""
+        self.known = b""
+        """What stands before the text of the event that was learned, framing included."""
+        self._after = b""
         self._close = self._between = b""
         self._padded = False
 
     @property
     def learning(self) -> bool:
         """No event is known yet, but one may be."""
-        return not self._before and self._tries > 0
+        return not self.known and self._tries > 0
 
-    def learn(self, event: ServerSentEvent, parsed: Any) -> None:
-        """Looks at an event that the format's reader has read."""
+    def learn(self, event: ServerSentEvent, parsed: Any) -> bool:
+        """Looks at an event that the format's reader has read. True if that is the one known from
+        now on."""
         if self._tries == 0:
-            return
+            return False
         found = list(self._literal.finditer(event.data))
         if len(found) != 1 or not (text := self._said(parsed)) or not _is(found[0][1], text):
-            return
+            return False
         start, end = found[0].span(1)
         before, after = event.data[:start], event.data[end:]
         name = b"" if event.event is None else b"event: %b\n" % event.event.encode()
         framed = name + b"data: " + before
-        if framed == self._before and self._follows(after):
-            return
+        if framed == self.known and self._follows(after):
+            return False
         self._tries -= 1
-        if self._said(orjson.loads(before + orjson.dumps(_PROBE) + after)) == _PROBE:
-            self._padded = _ONLY_CLOSING.fullmatch(after) is not None
-            self._before, self._after = framed, after.replace(b" ", b"") if self._padded else after
-            self._close = _END if self._padded else after + _END
-            self._between = self._close + framed
+        if self._said(orjson.loads(before + orjson.dumps(_PROBE) + after)) != _PROBE:
+            return False
+        self._padded = _ONLY_CLOSING.fullmatch(after) is not None
+        self.known, self._after = framed, after.replace(b" ", b"") if self._padded else after
+        self._close = _END if self._padded else after + _END
+        self._between = self._close + framed
+        return True
 
     def cut(self, chunk: bytes) -> tuple[bytes, list[str], bytes] | None:
         """What comes before the first event that is known, their texts, and what comes after the
         last one. None if that cannot be told. `chunk` begins with an event."""
-        start = chunk.find(self._before) if self._before else -1
+        start = chunk.find(self.known) if self.known else -1
         if start < 0 or (start and not chunk.endswith(_END, 0, start)):
             return None
         end = self._end(chunk)
         if end < start:
             return None
-        strings = chunk[start + len(self._before) : end].split(self._between)
+        strings = chunk[start + len(self.known) : end].split(self._between)
         if self._padded:
             strings = list(map(self._without_padding, strings))
         try:
@@ -96,7 +100,7 @@ class Repeats:
         """Where the last event that is known and whole closes."""
         if not self._padded:
             return chunk.rfind(self._close)
-        last = chunk.rfind(self._before)
+        last = chunk.rfind(self.known)
         end = chunk.find(_END, last)
         return end if end >= 0 else last - len(_END)
 

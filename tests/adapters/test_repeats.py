@@ -1,5 +1,7 @@
 """What is read by likeness is what the format's own reader would have said, however it is cut."""
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,14 @@ from cases import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from responses_mw.adapters.anthropic_decode import MessagesDecoder
 from responses_mw.adapters.chat_decode import ChatDecoder
 from responses_mw.adapters.chat_dialects import OPENAI
 from responses_mw.adapters.reading import Reading
 from responses_mw.adapters.repeats import Repeats
 from responses_mw.deltas import Delta, TextRun, singly
 from responses_mw.errors import UpstreamError
+from responses_mw.sse import ServerSentEvent
 
 CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -31,9 +35,19 @@ def said(text: str) -> bytes:
 END = event({}, finish_reason="stop") + b"data: [DONE]\n\n"
 
 
-def read(chunks: list[bytes], *, by_likeness: bool = True) -> tuple[list[Delta], str | None]:
+def chat() -> ChatDecoder:
+    return ChatDecoder(OPENAI, scope="test")
+
+
+def messages() -> MessagesDecoder:
+    return MessagesDecoder(scope="test", answer_tool=None, provider="test")
+
+
+def read(
+    chunks: list[bytes], *, by_likeness: bool = True, by: Callable[[], Any] = chat
+) -> tuple[list[Delta], str | None]:
     """The deltas, and the error at the end if there is one."""
-    decoder = ChatDecoder(OPENAI, scope="test")
+    decoder = by()
     if not by_likeness:
         decoder.repeats = Repeats(b"no such field", lambda _: None)
     reading, deltas = Reading(decoder, "sse", name="test"), list[Delta]()
@@ -46,8 +60,8 @@ def read(chunks: list[bytes], *, by_likeness: bool = True) -> tuple[list[Delta],
     return list(singly(deltas)), None
 
 
-def runs(chunks: list[bytes]) -> list[list[str]]:
-    reading, deltas = Reading(ChatDecoder(OPENAI, scope="t"), "sse", name="t"), list[Delta]()
+def runs(chunks: list[bytes], *, by: Callable[[], Any] = chat) -> list[list[str]]:
+    reading, deltas = Reading(by(), "sse", name="test"), list[Delta]()
     for chunk in chunks:
         reading.feed(chunk, deltas)
     return [list(delta.texts) for delta in deltas if isinstance(delta, TextRun)]
@@ -101,29 +115,73 @@ def test_likeness_changes_nothing(pieces: list[bytes], places: list[int]):
     assert read(chunks) == read(chunks, by_likeness=False)
 
 
+def block(**said: Any) -> bytes:
+    return b"event: content_block_delta\ndata: %b\n\n" % orjson.dumps(
+        {"type": "content_block_delta", "index": 0, **said}
+    )
+
+
+def word(text: str) -> bytes:
+    return block(delta={"type": "text_delta", "text": text})
+
+
+def started(index: int, **content: Any) -> bytes:
+    event = {"type": "content_block_start", "index": index, "content_block": content}
+    return b"event: content_block_start\ndata: %b\n\n" % orjson.dumps(event)
+
+
+BEGIN = b'event: message_start\ndata: {"type":"message_start","message":{"id":"m"}}\n\n'
+STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+CITED = {"type": "citations_delta", "citation": {"url": "https://a", "title": "t"}}
+BLOCKS = st.sampled_from(
+    [
+        b'event: ping\ndata: {"type":"ping"}\n\n',
+        STOP,
+        started(1, type="thinking", thinking=""),
+        started(1, type="text", text=""),
+        block(delta=CITED),
+        block(delta={"type": "thinking_delta", "thinking": "x"}),
+        word("x").replace(b'"index":0', b'"index":1'),
+        word("x").replace(b'"x"', b'"\\ud83d"'),
+        word("x").replace(b'"}', b'"}    '),
+        word("x").replace(b'"}', b'","more":1}'),
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    pieces=st.lists(TEXTS.map(word) | TEXTS.map(word) | BLOCKS, max_size=14),
+    places=st.lists(st.integers(min_value=0, max_value=1 << 16), max_size=8),
+)
+def test_likeness_changes_nothing_of_messages(pieces: list[bytes], places: list[int]):
+    chunks = cut(b"".join([BEGIN, started(0, type="text", text=""), *pieces]), places)
+    assert read(chunks, by=messages) == read(chunks, by=messages, by_likeness=False)
+
+
 def streams() -> list[Path]:
     return sorted(SHARED.glob("recordings/*/*.response.sse")) if SHARED.is_dir() else []
 
 
 @pytest.mark.parametrize("size", [700, 5000])
-def test_likeness_changes_nothing_of_recorded_streams(size: int):
-    paths = [path for path in streams() if b"chat.completion.chunk" in path.read_bytes()[:4000]]
+@pytest.mark.parametrize(
+    ("mark", "by"), [(b"chat.completion.chunk", chat), (b"event: message_start", messages)]
+)
+def test_likeness_changes_nothing_of_recorded_streams(
+    mark: bytes, by: Callable[[], Any], size: int
+):
+    paths = [path for path in streams() if mark in path.read_bytes()[:4000]]
     if not paths:
         pytest.skip("no recordings beside the repository")
     several = 0
     for path in paths:
         stream = path.read_bytes()
         chunks = cut(stream, list(range(0, len(stream), size)))
-        assert read(chunks) == read(chunks, by_likeness=False), path.name
-        several += sum(len(texts) > 1 for texts in runs_or_none(chunks))
+        assert read(chunks, by=by) == read(chunks, by=by, by_likeness=False), path.name
+        with contextlib.suppress(UpstreamError):
+            several += sum(len(texts) > 1 for texts in runs(chunks, by=by))
     assert several > 30
-
-
-def runs_or_none(chunks: list[bytes]) -> list[list[str]]:
-    try:
-        return runs(chunks)
-    except UpstreamError:
-        return []
 
 
 def test_padded_events_are_alike():
@@ -131,13 +189,7 @@ def test_padded_events_are_alike():
     repeats = Repeats(b"text", lambda event: event["delta"]["text"])
     frame = b'event: e\ndata: {"delta":{"text":%b}%b}\n\n'
     data = b'{"delta":{"text":"a"}   }'
-    repeats.learn(event_of(b"e", data), orjson.loads(data))
+    assert repeats.learn(ServerSentEvent("e", data), orjson.loads(data))
     chunk = frame % (b'"b"', b"") + frame % (b'"c}"', b"     ") + b"event: other\n"
     assert repeats.cut(chunk) == (b"", ["b", "c}"], b"event: other\n")
     assert repeats.cut(frame % (b'"b"', b',"more":1')) is None
-
-
-def event_of(name: bytes, data: bytes) -> Any:
-    from responses_mw.sse import ServerSentEvent
-
-    return ServerSentEvent(name.decode(), data)
