@@ -1,7 +1,7 @@
-"""What telemetry costs: the same server with it off and on, as CPU per request in the same rounds.
+"""What telemetry costs: one server with it switched off and on, as CPU per request in each round.
 
-"off" runs twice, and all are set beside the mean of both: what either is beside it is what this
-machine cannot tell from nothing.
+"off" is measured twice, and all are set beside the mean of both: what either is beside it is what
+this machine cannot tell from nothing.
 """
 
 import argparse
@@ -11,9 +11,11 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import orjson
 
@@ -23,45 +25,21 @@ from benchmarks.client import Job
 from benchmarks.databases import STORES, database
 from benchmarks.processes import Client, Server, client, python, server
 
-_SETTLING_S = 0.5
+_SETTLING_S = 0.3
 """What is put by, and counted a moment later, is part of what telemetry costs."""
 _PROC = Path("/proc")
 
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A way to watch the server. `sampled`: the part of traces that is recorded; None: no SDK.
-    `measured`: OpenTelemetry's metrics, too."""
-
-    name: str
-    log: bool = False
-    metrics: bool = False
-    sampled: float | None = None
-    measured: bool = False
-
-    @property
-    def command(self) -> list[str]:
-        """What is served, up to its options."""
-        settings = [f"RESPONSES_MW_METRICS={'open' if self.metrics else 'off'}"]
-        settings += ["RESPONSES_MW_LOG=json"] if self.log else []
-        program = python("responses_mw.cli")
-        if self.sampled is not None:
-            settings.append("RESPONSES_MW_OTEL=1")
-            with_metrics = ["metrics"] if self.measured else []
-            program = python("benchmarks.traced", str(self.sampled), *with_metrics)
-        return ["/usr/bin/env", *settings, *program, "serve"]
-
-
-WAYS = (
-    Watched("off"),
-    Watched("off, again"),
-    Watched("log", log=True),
-    Watched("Prometheus", metrics=True),
-    Watched("traces, 1 in 100", sampled=0.01),
-    Watched("traces, OTel metrics", sampled=0.01, measured=True),
-    Watched("log, Prometheus, traces", log=True, metrics=True, sampled=0.01),
-    Watched("everything, every trace", log=True, metrics=True, sampled=1, measured=True),
-)
+WAYS: Mapping[str, str] = {
+    "off": "",
+    "off, again": "",
+    "log": "log",
+    "Prometheus": "prometheus",
+    "traces, 1 in 100": "traces",
+    "log, Prometheus, traces": "log,prometheus,traces",
+    "traces, OTel metrics": "traces+metrics",
+    "every trace": "every trace",
+}
+"""What the switch of `watched` is told."""
 CASES = ("stream of 64/store: false", "stream of 64/depth 20", "whole answer/depth 1")
 
 
@@ -86,15 +64,13 @@ def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
     print(report.machine().partition(";")[0])
     cases = [_found(name) for name in options.case or CASES]
-    with _serving(options.store) as (load, servers):
+    with _serving(options.store) as (load, served):
         for workload, case in cases:
             print(f"\n{workload.name}, {case.name}, {options.store}, {options.rounds} rounds")
             print(f"  {'':<24} {'CPU us':>8} {'more us':>8} {'more':>10} (95 % sure of)")
-            jobs = [_sized(load, each.port, workload, case, options.seconds) for each in servers]
-            seen = _measured(load, servers, jobs, rounds=options.rounds)
-            off = tuple(
-                statistics.fmean(both) for both in zip(seen[0].cpu, seen[1].cpu, strict=True)
-            )
+            job = _sized(load, served.port, workload, case, options.seconds)
+            seen = _measured(load, served, job, rounds=options.rounds)
+            off = [statistics.fmean(both) for both in zip(seen[0].cpu, seen[1].cpu, strict=True)]
             for each in seen:
                 print(each.row(off), flush=True)
 
@@ -102,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench telemetry", description=__doc__)
     parser.add_argument("--rounds", type=int, default=41)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each server in each round")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each way, in each round")
     parser.add_argument("--store", choices=STORES, default="sqlite")
     parser.add_argument("--case", action="append", metavar="WORKLOAD/CASE", help=f"{CASES}")
     return parser.parse_args(arguments)
@@ -117,20 +93,15 @@ def _found(name: str) -> tuple[Workload, Case]:
 
 
 @contextlib.contextmanager
-def _serving(store: str) -> Iterator[tuple[Client, list[Server]]]:
-    """A server of each way, all at once: their rounds lie between one another's."""
+def _serving(store: str) -> Iterator[tuple[Client, Server]]:
     with contextlib.ExitStack() as running:
         load = running.enter_context(client())
         upstream = running.enter_context(server(python("benchmarks.upstream")))
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         config = folder / "config.yaml"
         config.write_bytes(orjson.dumps(configuration(upstream.address)))
-        servers = []
-        for way in WAYS:
-            url, _ = running.enter_context(database(store))
-            options = ["--config", str(config), "--store", url, "--port", "0"]
-            servers.append(running.enter_context(server([*way.command, *options])))
-        yield load, servers
+        url, _ = running.enter_context(database(store))
+        yield load, running.enter_context(server(python("benchmarks.watched", str(config), url)))
 
 
 def _sized(load: Client, port: int, workload: Workload, case: Case, seconds: float) -> Job:
@@ -148,15 +119,21 @@ def _sized(load: Client, port: int, workload: Workload, case: Case, seconds: flo
     return job(max(trial, int(rate * seconds)))
 
 
-def _measured(
-    load: Client, servers: Sequence[Server], jobs: Sequence[Job], *, rounds: int
-) -> list[Seen]:
-    runs: list[list[float]] = [[] for _ in servers]
+def _measured(load: Client, served: Server, job: Job, *, rounds: int) -> list[Seen]:
+    runs: dict[str, list[float]] = {name: [] for name in WAYS}
     for number in range(rounds):
         # Each time in another order: who comes after whom makes a difference, too.
-        for n in random.Random(number).sample(range(len(servers)), len(servers)):
-            runs[n].append(_cpu(load, servers[n], jobs[n]))
-    return [Seen(way.name, tuple(cpu)) for way, cpu in zip(WAYS, runs, strict=True)]
+        for name in random.Random(number).sample([*WAYS], len(WAYS)):
+            _switch(served, WAYS[name])
+            runs[name].append(_cpu(load, served, job))
+    return [Seen(name, tuple(cpu)) for name, cpu in runs.items()]
+
+
+def _switch(served: Server, ways: str) -> None:
+    asked = urllib.request.Request(
+        f"{served.address}/watch?{quote(ways, safe=',+')}", method="POST"
+    )
+    urllib.request.urlopen(asked, timeout=10).close()
 
 
 def _cpu(load: Client, served: Server, job: Job) -> float:
