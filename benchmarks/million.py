@@ -75,6 +75,7 @@ class Asked:
         items = self.ask("GET", f"/v1/conversations/{talk}/items")["data"]
         self.made |= {"talk": talk, "item": items[0]["id"], "key": _key(self)}
         self.some = itertools.cycle(ids)
+        self.connection.close()  # it opens again by itself; kept open it may be idle for too long
 
 
 def _response(asked: Asked) -> str:

@@ -1,6 +1,7 @@
 """Connections to Postgres: one pool per event loop, retries, and errors as ours.
 
-The only file that imports asyncpg. It knows no table but the names in the errors it translates.
+Nobody imports asyncpg but this file and `postgres_spares`. It knows no table but the names in the
+errors it translates.
 """
 
 import asyncio

@@ -7,6 +7,8 @@ statement. How many there may be at once, and who waits for one, stays the pool'
 import asyncio
 from typing import Any
 
+import asyncpg
+
 STALE_S = 60.0
 """A connection that nobody used for so long may have been cut by something between."""
 
@@ -25,9 +27,10 @@ class Spares:
         """Raises what the pool raises, TimeoutError among it. The taker gives it back."""
         while self._free:
             connection, since = self._free.pop()
-            if not connection.is_closed() and self._now() - since < STALE_S:
-                return connection
-            connection.terminate()
+            if _is_open(connection):
+                if self._now() - since < STALE_S:
+                    return connection
+                connection.terminate()
             await self._pool.release(connection)
         self._waiting += 1
         try:
@@ -38,7 +41,7 @@ class Spares:
     async def give(self, connection: Any, *, ready: bool) -> None:
         """Not `ready` where something went wrong on it, which the pool sees to. Whoever waits,
         waits there, too."""
-        if ready and not self._waiting and not self._closing and not connection.is_closed():
+        if ready and not self._waiting and not self._closing and _is_open(connection):
             self._free.append((connection, self._now()))
         else:
             await self._pool.release(connection)
@@ -49,3 +52,10 @@ class Spares:
         free, self._free = self._free, []
         for connection, _ in free:
             await self._pool.release(connection)
+
+
+def _is_open(connection: Any) -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:  # it was cut, and the pool has taken it back already
+        return False

@@ -18,7 +18,9 @@ rmw_response (id, owner, branch, depth, status, worker, lease_until, attempt, ca
 
 RUNNING = "status IN ('queued', 'in_progress')"
 
-OWNED = "id = $1 AND owner = $2 AND conversation IS DISTINCT FROM id"
+# Where an id is known, the owner is compared as an expression: without statistics, in a young
+# database, the planner would as soon take the index of owners and look through all that one has.
+OWNED = "id = $1 AND owner || '' = $2 AND conversation IS DISTINCT FROM id"
 
 RESERVE_FIRST = f"""
 WITH root AS (INSERT INTO rmw_branch (id, owner) VALUES ($3, $2)),
@@ -32,11 +34,12 @@ RETURNING 1
 RESERVE_NEXT = f"""
 WITH line AS MATERIALIZED (
         SELECT id FROM rmw_branch
-        WHERE id = (SELECT branch FROM rmw_response WHERE id = $17 AND owner = $2)
+        WHERE id = (SELECT branch FROM rmw_response WHERE id = $17 AND owner || '' = $2)
         FOR KEY SHARE),
      parent AS MATERIALIZED (
         SELECT r.branch, r.depth FROM line JOIN rmw_response r ON r.branch = line.id
-        WHERE r.id = $17 AND r.owner = $2 AND (r.conversation IS DISTINCT FROM r.id OR r.id = $13)
+        WHERE r.id = $17 AND r.owner || '' = $2
+            AND (r.conversation IS DISTINCT FROM r.id OR r.id = $13)
         FOR KEY SHARE OF r),
      straight AS (
         INSERT INTO rmw_turn (branch, depth, input, end_user)
@@ -55,9 +58,11 @@ FROM (SELECT branch FROM straight UNION ALL SELECT branch FROM sibling) place, p
 RETURNING 1
 """
 
-RESERVED = "SELECT 1 FROM rmw_response WHERE id = $1 AND owner = $2 AND worker = $3 AND body = $4"
+RESERVED = """
+SELECT 1 FROM rmw_response WHERE id = $1 AND owner || '' = $2 AND worker = $3 AND body = $4
+"""
 
-HELD = f"id = $1 AND owner = $2 AND worker = $3 AND attempt = $4 AND {RUNNING}"
+HELD = f"id = $1 AND owner || '' = $2 AND worker = $3 AND attempt = $4 AND {RUNNING}"
 
 CHECKPOINT = f"""
 WITH held AS MATERIALIZED (
@@ -75,7 +80,8 @@ FROM held WHERE t.branch = held.branch AND t.depth = held.depth
 """
 
 REQUEST_CANCEL = f"""
-UPDATE rmw_response SET cancel_requested = 1 WHERE id = $1 AND owner = $2 AND {RUNNING} RETURNING 1
+UPDATE rmw_response SET cancel_requested = 1
+WHERE id = $1 AND owner || '' = $2 AND {RUNNING} RETURNING 1
 """
 
 FINISH = f"""
@@ -102,7 +108,7 @@ UPDATE rmw_turn t""",
 
 FINISHED = """
 SELECT 1 FROM rmw_response
-WHERE id = $1 AND owner = $2 AND attempt = $3 AND status = $4 AND body = $5 AND worker IS NULL
+WHERE id = $1 AND owner || '' = $2 AND attempt = $3 AND status = $4 AND body = $5 AND worker IS NULL
 """
 
 RENEW = """
@@ -157,7 +163,7 @@ INPUT = f"SELECT t.input FROM rmw_response JOIN rmw_turn t USING (branch, depth)
 HISTORY = """
 WITH RECURSIVE line (branch, upto, parent, fork, status, deployment, chain) AS (
     SELECT r.branch, r.depth, b.parent, b.fork, r.status, r.deployment, r.chain
-    FROM rmw_response r JOIN rmw_branch b ON b.id = r.branch WHERE r.id = $1 AND r.owner = $2
+    FROM rmw_response r JOIN rmw_branch b ON b.id = r.branch WHERE r.id = $1 AND r.owner || '' = $2
   UNION ALL
     SELECT line.parent, line.fork, b.parent, b.fork, NULL, NULL, NULL
     FROM line CROSS JOIN LATERAL (
@@ -181,18 +187,18 @@ WITH root AS (INSERT INTO rmw_branch (id, owner) VALUES ($3, $2)),
 INSERT INTO rmw_conversation (id, owner, created_at, body) VALUES ($1, $2, $4, $5)
 """
 
-CREATED = "SELECT 1 FROM rmw_conversation WHERE id = $1 AND owner = $2 AND body = $3"
+CREATED = "SELECT 1 FROM rmw_conversation WHERE id = $1 AND owner || '' = $2 AND body = $3"
 
 CONVERSATION = """
-SELECT body, created_at, hidden FROM rmw_conversation WHERE id = $1 AND owner = $2
+SELECT body, created_at, hidden FROM rmw_conversation WHERE id = $1 AND owner || '' = $2
 """
 
 LOCK_CONVERSATION = """
-SELECT hidden, running FROM rmw_conversation WHERE id = $1 AND owner = $2 FOR UPDATE
+SELECT hidden, running FROM rmw_conversation WHERE id = $1 AND owner || '' = $2 FOR UPDATE
 """
 
 UPDATE_CONVERSATION = """
-UPDATE rmw_conversation SET body = $3 WHERE id = $1 AND owner = $2 RETURNING 1
+UPDATE rmw_conversation SET body = $3 WHERE id = $1 AND owner || '' = $2 RETURNING 1
 """
 
 # Not part of taking the lock: a statement that waited for it would ask what ran when it began.
@@ -226,7 +232,7 @@ WHERE r.id = $1 RETURNING 1
 
 APPENDED = """
 SELECT 1 FROM rmw_response r JOIN rmw_turn t ON t.branch = r.branch
-WHERE r.id = $1 AND r.owner = $2 AND t.input = $3
+WHERE r.id = $1 AND r.owner || '' = $2 AND t.input = $3
 """
 
 # Its last turn can move under our eyes, but only to where its running response stands.
@@ -294,7 +300,7 @@ DELETE FROM rmw_branch b USING floor WHERE b.id = floor.id AND floor.depth = -1 
 
 PLACES_OF_ID = """
 SELECT branch, depth FROM rmw_response
-WHERE owner = $1 AND id = $2 AND conversation IS DISTINCT FROM id
+WHERE id = $2 AND owner || '' = $1 AND conversation IS DISTINCT FROM id
 """
 
 PLACES_OF_USER = """

@@ -67,6 +67,9 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "erase conversations": (sql.ERASE_CONVERSATIONS, ("o7",)),
 }
 
+BY_OWNER = {"erase conversations", "expired"}
+"""What is asked for all of an owner's, rather than for one id."""
+
 
 @pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
 async def test_no_statement_reads_everybodys_rows(postgres_dsn: str, plans: str) -> None:
@@ -97,6 +100,27 @@ async def test_no_statement_reads_everybodys_rows(postgres_dsn: str, plans: str)
             plan = await prepared.explain(*arguments)
             scans = [node for node in _nodes(plan) if node["Node Type"] == "Seq Scan"]
             assert [node["Relation Name"] for node in scans] == [], (name, plan)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
+async def test_who_has_stored_much_is_not_looked_through_for_one_id(
+    postgres_dsn: str, plans: str
+) -> None:
+    """Before anything was analysed, as in the first minute of a database."""
+    async with PostgresStore(postgres_dsn):
+        pass
+    connection = await asyncpg.connect(postgres_dsn)
+    try:
+        await connection.execute(f"SET plan_cache_mode = {plans}")
+        looked = set()
+        for name, (statement, arguments) in STATEMENTS.items():
+            prepared = await connection.prepare(statement)
+            used = {node.get("Index Name") for node in _nodes(await prepared.explain(*arguments))}
+            if used & {"ix_rmw_response_owner", "ix_rmw_conversation_owner"}:
+                looked.add(name)
+        assert looked == BY_OWNER
     finally:
         await connection.close()
 

@@ -45,6 +45,23 @@ async def test_callers_wait_for_one_another_where_connections_are_few(postgres_d
     assert len({row["pid"] for rows in pids for row in rows}) <= 2
 
 
+async def test_connections_that_were_cut_while_nobody_used_them_are_replaced(
+    postgres_dsn: str,
+) -> None:
+    async with PostgresStore(postgres_dsn) as store:
+        await say(store, "a")
+        await asyncio.gather(*(history_of(store, "a") for _ in range(10)))
+        other = await asyncpg.connect(postgres_dsn)
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> $1"
+        await other.fetch(f"{cut} AND datname = current_database()", other.get_server_pid())
+        await other.close()
+        await asyncio.sleep(0.1)  # until the pool has seen it
+
+        found = await asyncio.gather(*(history_of(store, "a") for _ in range(4)))
+
+    assert found == [said(["a"])] * 4
+
+
 async def test_a_connection_that_nobody_used_for_long_is_replaced(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
