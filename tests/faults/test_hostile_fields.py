@@ -7,6 +7,7 @@ parameter is tried, too. `RESPONSES_MW_EXAMPLES` says how many requests are made
 import copy
 import logging
 import os
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import pytest
 from every_store import store, store_url
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from live import live
+from live import line, live
 from tally import Tried
 
 from responses_mw import ResponsesApp, Settings
@@ -117,6 +118,10 @@ BODIES: dict[str | None, Any] = {
     },
     "revoked_keys": {"keys": ["key_x"]},
 }
+
+
+SAID = {"type": "response.create", "generate": True, "store": False, **ASKED}
+"""On a WebSocket."""
 
 
 @dataclass(frozen=True)
@@ -291,3 +296,29 @@ async def test_no_place_of_a_request_breaks_the_server(house: House, tried: Trie
         assert (await house.http.get(house.ids[path])).status_code == 200
     assert house.lines
     assert not [line for line in house.lines if len(line.splitlines()) != 1]
+
+
+@pytest.mark.parametrize("store_url", ["memory"], indirect=True)
+async def test_no_message_breaks_a_websocket(house: House, tried: Tried) -> None:
+    """One that is not understood is an error event, and the next one is answered."""
+    messages = [orjson.dumps(value) for value in (*TEXTS, *VALUES)] + TOKENS
+    for at in places(SAID):
+        hook = orjson.dumps(with_value(SAID, at, HOOK))
+        fillings = (*map(orjson.dumps, (*TEXTS, *VALUES)), *TOKENS)
+        messages += [hook.replace(orjson.dumps(HOOK), filling) for filling in fillings]
+    random.Random(2).shuffle(messages)
+    headers = {"authorization": f"Bearer {MASTER}"}
+    async with line(house.http.base_url.netloc.decode(), headers=headers) as connection:
+        for message in messages[:EXAMPLES]:
+            begun = time.monotonic()
+            # Bytes that are no text go as they are, the rest as either.
+            await connection.send(
+                message if len(message) % 2 else message.decode("utf-8", "replace")
+            )
+            last = (await connection.turn())[-1]
+            assert time.monotonic() - begun < SLOWEST_S
+            if last["type"] == "error":
+                assert last["status"] < 500, (message, last)
+        assert (await connection.ask(input="still there"))[-1]["type"] == "response.completed"
+    assert not [line for line in house.lines if len(line.splitlines()) != 1]
+    tried("hostile requests", EXAMPLES)
