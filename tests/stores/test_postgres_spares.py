@@ -50,7 +50,8 @@ async def test_connections_that_were_cut_while_nobody_used_them_are_replaced(
 ) -> None:
     async with PostgresStore(postgres_dsn) as store:
         await say(store, "a")
-        await asyncio.gather(*(history_of(store, "a") for _ in range(10)))
+        sleep = "SELECT pg_sleep(0.05)"
+        await asyncio.gather(*(store._database.read(sleep) for _ in range(10)))
         other = await asyncpg.connect(postgres_dsn)
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> $1"
         await other.fetch(f"{cut} AND datname = current_database()", other.get_server_pid())
