@@ -178,8 +178,10 @@ class MessagesDecoder:
         """Counts are totals so far; one that is absent keeps its value."""
         self._usage.update({key: n for key, n in (usage or {}).items() if n is not None})
         report = _usage_reported(self._usage)
-        if self._before is not None:
+        if self._before is not None and self._before.countable and report.countable:
             report = added(self._before, report)
+        elif self._before is not None:
+            report = UsageReported(-1, -1)  # what one of them used is not known
         if report == self._reported:
             return []
         self._reported = report

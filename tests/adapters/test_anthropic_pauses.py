@@ -140,6 +140,14 @@ async def test_code_goes_on_in_the_container_where_it_paused(stream: bool) -> No
 
 
 @both
+async def test_what_an_answer_used_is_unknown_where_a_part_of_it_is(stream: bool) -> None:
+    begun = says(text("Hm."), reason=PAUSED, usage={**USAGE, "input_tokens": "many"})
+    async with upstream(begun, says(text("Done."), reason=ENDED)) as it:
+        deltas = await asked(it.url, stream=stream)
+    assert not of(UsageReported, deltas)[-1].countable
+
+
+@both
 async def test_an_answer_that_only_pauses_ends_as_cut_off(stream: bool) -> None:
     async with upstream(says(text("Hm."), reason=PAUSED)) as it:
         deltas = await asked(it.url, stream=stream)
