@@ -80,7 +80,7 @@ def _name(given: str) -> str:
 
 ModelName = Annotated[
     str,
-    Field(min_length=1, json_schema_extra={"pattern": _NAME.pattern}),
+    Field(min_length=1, max_length=512, json_schema_extra={"pattern": _NAME.pattern}),
     AfterValidator(_name),
 ]
 

@@ -23,6 +23,8 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 _FIRST_DELTA = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 25, 50)
 _STORE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _NANO = 1_000_000_000
+MOST_NAMES = 500
+OTHERS = "others"
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own: where the workers of one server add up their counters."""
 
@@ -33,6 +35,8 @@ class Prometheus:
     def __init__(self, now: Callable[[], Present] = Present) -> None:
         self.registry = CollectorRegistry()
         self._series: dict[tuple[str, str], _Series] = {}
+        self._models: set[str] = set()
+        self._errors: set[str] = set()
         self._ended = Batch(self._count_all)
         self._called = Batch(self._count_calls)
         registry, at = self.registry, ("model", "deployment")
@@ -121,8 +125,9 @@ class Prometheus:
             self._count(record)
 
     def _count(self, record: TurnRecord) -> None:
-        series = self._of(record.model, record.deployment or "")
-        self._requests.labels(record.model, record.deployment or "", record.status).inc()
+        model, deployment = _one_of(self._models, record.model), record.deployment or ""
+        series = self._of(model, deployment)
+        self._requests.labels(model, deployment, record.status).inc()
         if record.ended_s is not None:
             series.seconds.observe(record.ended_s - record.started_s)
         if record.first_delta_s is not None:
@@ -135,7 +140,8 @@ class Prometheus:
             series.cost.inc(record.cost_nano / _NANO)
         for attempt in record.attempts:
             if attempt.error is not None:
-                self._attempts.labels(attempt.deployment, attempt.error).inc()
+                error = _one_of(self._errors, attempt.error)
+                self._attempts.labels(attempt.deployment, error).inc()
 
     def _count_calls(self, calls: Sequence[tuple[str, float]]) -> None:
         for operation, seconds in calls:
@@ -153,6 +159,15 @@ class Prometheus:
                 first=self._first.labels(*labels),
             )
         return found
+
+
+def _one_of(known: set[str], name: str) -> str:
+    """Behind a wildcard clients make names, and upstreams make codes. Each is kept for ever."""
+    if name not in known:
+        if len(known) >= MOST_NAMES:
+            return OTHERS
+        known.add(name)
+    return name
 
 
 _KINDS: Mapping[str, Callable[[UsageReported], int]] = {

@@ -26,8 +26,10 @@ from tally import Tried
 from responses_mw import ResponsesApp, Settings
 from responses_mw.cli.standalone import Standalone
 from responses_mw.openapi_routes import OPERATIONS
+from responses_mw.records import Attempt, Caller, TurnRecord
 from responses_mw.router import Deployment
 from responses_mw.telemetry.log import JSONLines, TextLines
+from responses_mw.telemetry.prometheus import MOST_NAMES, OTHERS, Prometheus
 from responses_mw.testing import EchoProvider
 from stores import SessionStore
 
@@ -322,3 +324,28 @@ async def test_no_message_breaks_a_websocket(house: House, tried: Tried) -> None
         assert (await connection.ask(input="still there"))[-1]["type"] == "response.completed"
     assert not [line for line in house.lines if len(line.splitlines()) != 1]
     tried("hostile requests", EXAMPLES)
+
+
+def test_names_that_clients_make_up_are_not_counted_for_ever() -> None:
+    """Behind a wildcard, each would be a series of its own."""
+    observer = Prometheus()
+    for n in range(3 * MOST_NAMES):
+        record = TurnRecord(
+            id=f"resp_{n}",
+            caller=Caller("ann"),
+            model=f"any/{n}",
+            created_at=0,
+            started_s=0,
+            ended_s=1,
+            stored=True,
+            streamed=False,
+            background=False,
+            deployment="any/*",
+            attempts=[Attempt("any/*", 0, 1, error=f"code-{n}")],
+        )
+        observer.on_end(record)
+    exposed = observer.exposed().decode()
+    lines = [line for line in exposed.splitlines() if line.startswith("responses_mw_requests_t")]
+    assert len(lines) == MOST_NAMES + 1
+    assert f'model="{OTHERS}",status="in_progress"}} {2.0 * MOST_NAMES}' in exposed
+    assert exposed.count("responses_mw_failed_attempts_total{") == MOST_NAMES + 1
