@@ -84,7 +84,7 @@ def main() -> None:
         for name, store in stores.items():
             if asked.kills:
                 with report.part(f"{TITLES[name]}, killed {asked.kills} times"):
-                    kill(report, name, store, folder, kills=asked.kills)
+                    kill(report, name, store, kills=asked.kills)
             if asked.lives:
                 with report.part(f"{TITLES[name]}, {asked.lives} random lives"):
                     live(store, lives=asked.lives, steps=STEPS, the_same=False)
@@ -95,11 +95,11 @@ def main() -> None:
                 lock(report, folder, seconds=asked.locked)
         if asked.idle:
             with report.part("Idle streams"):
-                asyncio.run(idle(report, stores["sqlite"], folder, count=asked.idle))
+                asyncio.run(idle(report, stores["sqlite"], count=asked.idle))
         loads: dict[str, Load] = {}
         if asked.minutes:
             with report.part("Load"):
-                loads = asyncio.run(steady(stores, folder, minutes=asked.minutes))
+                loads = asyncio.run(steady(stores, minutes=asked.minutes))
             tell(report, loads, minutes=asked.minutes)
     if loads:
         keep(loads, asked.out.with_suffix(".csv"))
@@ -131,8 +131,8 @@ def databases() -> Iterator[tuple[Path, dict[str, str]]]:
 # --- parts
 
 
-def kill(report: Report, name: str, store: str, folder: Path, *, kills: int) -> None:
-    with nursery(store, folder / "log") as born:
+def kill(report: Report, name: str, store: str, *, kills: int) -> None:
+    with nursery(store) as born:
         tally = asyncio.run(survive(born, store, kills=kills, seed=random.randrange(1 << 30)))
     came = f"{tally.acknowledged:,} turns acknowledged, {tally.cut:,} cut short"
     came += f", {len(tally.losses)} lost"
@@ -145,16 +145,16 @@ def lock(report: Report, folder: Path, *, seconds: float) -> None:
     report.add(what, "the turn under way was kept, another one sent away with 503")
 
 
-async def idle(report: Report, store: str, folder: Path, *, count: int) -> None:
-    with nursery(store, folder / "log") as born:
+async def idle(report: Report, store: str, *, count: int) -> None:
+    with nursery(store) as born:
         async with idle_streams(born.start(), count) as each:
             report.add(f"{count:,} open streams on which nothing is said", f"{each:.0f} KiB each")
 
 
-async def steady(stores: dict[str, str], folder: Path, *, minutes: float) -> dict[str, Load]:
+async def steady(stores: dict[str, str], *, minutes: float) -> dict[str, Load]:
     """All databases at once."""
     with contextlib.ExitStack() as stack:
-        born = {name: stack.enter_context(nursery(stores[name], folder / name)) for name in stores}
+        born = {name: stack.enter_context(nursery(stores[name])) for name in stores}
         victims = [born[name].start() for name in stores]
         seconds = minutes * 60
         sample_s = min(5.0, seconds / 20)

@@ -29,10 +29,10 @@ async def ask(http: httpx.AsyncClient, text: str, **more: Any) -> Any:
 
 
 async def test_a_clock_that_jumps_ends_nothing_that_runs_and_changes_no_order(
-    url: str, tmp_path: Path
+    url: str,
 ) -> None:
     """Two servers of one machine; each jump is far more than a lease."""
-    with nursery(url, tmp_path / "log") as born:
+    with nursery(url) as born:
         one, two = talking(born.start()), talking(born.start())
         async with one, two:
             line = (await two.post("/conversations", json={})).json()["id"]
@@ -60,10 +60,8 @@ async def test_a_clock_that_jumps_ends_nothing_that_runs_and_changes_no_order(
     assert await stranded(url) == []
 
 
-async def test_what_a_dead_server_left_ends_after_a_jump_over_its_lease(
-    url: str, tmp_path: Path
-) -> None:
-    with nursery(url, tmp_path / "log") as born:
+async def test_what_a_dead_server_left_ends_after_a_jump_over_its_lease(tmp_path: Path) -> None:
+    with nursery(f"sqlite:///{tmp_path}/left.db") as born:
         dies, lives = born.start(), born.start()
         async with talking(dies) as one, talking(lives) as two:
             id = (await ask(one, SLOW, background=True))["id"]

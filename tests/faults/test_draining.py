@@ -19,7 +19,7 @@ DELTA = "response.output_text.delta"
 
 @pytest.fixture
 def born(tmp_path: Path) -> Iterator[Nursery]:
-    with nursery(f"sqlite:///{tmp_path}/drained.db", tmp_path / "log") as it:
+    with nursery(f"sqlite:///{tmp_path}/drained.db") as it:
         yield it
 
 

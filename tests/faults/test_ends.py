@@ -197,13 +197,13 @@ async def test_who_follows_a_worker_that_is_killed_is_told_how_it_ended(
     url = f"sqlite:///{tmp_path}/followed.db"
     if database == "postgres":
         url = request.getfixturevalue("postgres_dsn")
-    with nursery(url, tmp_path / "log") as born:
+    with nursery(url) as born:
         dies, lives = born.start(), born.start()
         async with talking(dies) as first, talking(lives) as second:
             id = await begun(first, asking(400, pause_s=0.02))
             await asyncio.sleep(1.2)  # something was kept by then
             readers = [asyncio.create_task(heard(second, id, after)) for after in (-1, 5)]
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(0.2)
             born.kill(dies)
             told = await asyncio.gather(*readers)
             end, whole = await at_its_end(second, id), await heard(second, id)

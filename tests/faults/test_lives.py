@@ -5,8 +5,8 @@ from lives import live
 
 __all__ = ["store_url"]
 
-LIVES = 20
-STEPS = 40
+LIVES = 12
+STEPS = 35
 
 
 def test_every_life_goes_as_the_model_says(store_url: str) -> None:

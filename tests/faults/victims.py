@@ -1,13 +1,15 @@
 """Servers that are killed: a process that has imported everything forks one in a moment.
 
-Run as a program it reads commands and answers each with a line; `Nursery` is its other end. What is
+Run as a program it reads commands and answers each with a line; `Cradle` is its other end. What is
 served is what `responses-mw serve` serves, with a short lease and a model whose pace a turn names;
 its wall clock can be set from outside.
 """
 
 import asyncio
+import atexit
 import contextlib
 import datetime
+import functools
 import hashlib
 import json
 import mmap
@@ -17,6 +19,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,37 +93,29 @@ def threads(victim: Victim) -> int:
     return len(os.listdir(f"/proc/{victim.pid}/task"))
 
 
-class Nursery:
-    """`log` gets the servers' standard error. The last victim is meant where none is named."""
+class Cradle:
+    """The process that forks them. Every command is answered at once: nobody waits for another."""
 
-    def __init__(self, store: str, log: Path) -> None:
-        with log.open("ab") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, __file__, store],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                text=True,
-                cwd=REPOSITORY,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            )
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+        atexit.register(self.close)
 
-    def start(self) -> Victim:
-        pid, port = self._say("start").split()
-        self._last = Victim(int(pid), int(port))
-        return self._last
-
-    def kill(self, victim: Victim | None = None) -> None:
-        """Returns when it has ended."""
-        self._say(f"kill {(victim or self._last).pid}")
-
-    def ended(self, victim: Victim | None = None) -> int:
-        """Waits until the server has ended by itself; its exit code, or minus the signal."""
-        return int(self._say(f"wait {(victim or self._last).pid}"))
-
-    def set_clock(self, seconds: float) -> None:
-        """From the time that it really is; for all servers at once."""
-        self._say(f"clock {seconds}")
+    def say(self, *command: object) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            print(*command, file=self._process.stdin, flush=True)
+            answer = self._process.stdout.readline().strip()
+        assert answer, "the servers' parent has ended"
+        return answer
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -129,25 +124,57 @@ class Nursery:
         self._process.wait(30)
         self._process.stdout.close()
 
-    def _say(self, command: str) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(command, file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline().strip()
-        assert answer, "the nursery has ended: its log says why"
-        return answer
+
+@functools.cache
+def _cradle() -> Cradle:
+    """One for all tests of a process: to import everything takes a second."""
+    return Cradle()
+
+
+class Nursery:
+    """Servers on one store. Where no victim is named, the last is meant."""
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._cradle = _cradle()
+        self._born: list[Victim] = []
+
+    def start(self) -> Victim:
+        pid, port = self._cradle.say("start", self._store).split()
+        self._born.append(Victim(int(pid), int(port)))
+        return self._born[-1]
+
+    def kill(self, victim: Victim | None = None) -> None:
+        """Returns when it has ended."""
+        self._cradle.say("kill", (victim or self._born[-1]).pid)
+
+    def ended(self, victim: Victim | None = None) -> int:
+        """Waits until the server has ended by itself; its exit code, or minus the signal."""
+        pid = (victim or self._born[-1]).pid
+        while (code := self._cradle.say("ended", pid)) == "not yet":
+            time.sleep(0.01)
+        return int(code)
+
+    def set_clock(self, seconds: float) -> None:
+        """From the time that it really is; for all servers at once."""
+        self._cradle.say("clock", seconds)
+
+    def close(self) -> None:
+        for victim in self._born:
+            self.kill(victim)
+        self.set_clock(0)
 
 
 @contextlib.contextmanager
-def nursery(store: str, log: Path) -> Iterator[Nursery]:
-    it = Nursery(store, log)
+def nursery(store: str) -> Iterator[Nursery]:
+    it = Nursery(store)
     try:
         yield it
     finally:
         it.close()
 
 
-def main(store: str) -> None:
+def main() -> None:
     # Whatever a server imports, it has imported before it is born.
     import uvicorn
     import uvloop  # noqa: F401
@@ -163,17 +190,21 @@ def main(store: str) -> None:
     living: set[int] = set()
     for line in sys.stdin:
         match line.split():
-            case ["start"]:
+            case ["start", store]:
                 living.add(_fork(store))
             case ["clock", seconds]:
                 clock.set(float(seconds))
                 print("set", flush=True)
-            case [command, pid]:
-                child = int(pid)
-                if command == "kill" and child in living:
-                    os.kill(child, signal.SIGKILL)
-                print(_reaped(child), flush=True)
+            case ["kill", pid]:
+                if int(pid) in living:
+                    os.kill(int(pid), signal.SIGKILL)
+                    os.waitpid(int(pid), 0)
+                    living.discard(int(pid))
+                print("killed", flush=True)
+            case ["ended", pid]:
+                child, status = os.waitpid(int(pid), os.WNOHANG)
                 living.discard(child)
+                print(os.waitstatus_to_exitcode(status) if child else "not yet", flush=True)
     for child in living:
         os.kill(child, signal.SIGKILL)
 
@@ -190,12 +221,6 @@ def _fork(store: str) -> int:
                 os._exit(code)
         print(child, listener.getsockname()[1], flush=True)
     return child
-
-
-def _reaped(child: int) -> int:
-    with contextlib.suppress(ChildProcessError):
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return 0
 
 
 def _serve(store: str, listener: socket.socket) -> None:
@@ -277,4 +302,4 @@ class Clock:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
