@@ -6,6 +6,7 @@ Only Redis is spoken here. It is never needed: while it is away, every worker go
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,11 +55,11 @@ class SharedState:
             return None
         behind = self._wall() - now
         for n, standing in enumerate(standings):
-            until = found[n]
-            standing.cooldown.hear(None if until is None else float(until) - behind)
+            until = _number(found[n])
+            standing.cooldown.hear(None if until is None else until - behind)
             standing.roll(minute)
             requests, tokens = found[len(standings) + 2 * n : len(standings) + 2 * n + 2]
-            standing.requests, standing.tokens = int(requests or 0), int(tokens or 0)
+            standing.requests, standing.tokens = _count(requests), _count(tokens)
         remembered = found[3 * len(standings) :]
         return next((_text(id) for id in remembered if id is not None), None)
 
@@ -143,6 +144,19 @@ async def _counted(redis: "Redis", name: str, by: int) -> int:
     return int(results[0])
 
 
+def _number(value: bytes | str | None) -> float | None:
+    """None for what is none: nobody answers worse for what somebody else wrote there."""
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _count(value: bytes | str | None) -> int:
+    return max(0, int(_number(value) or 0))
+
+
 def _text(value: bytes | str) -> str:
     """Bytes, unless the URL asks for text."""
-    return value if isinstance(value, str) else value.decode()
+    return value if isinstance(value, str) else value.decode(errors="replace")

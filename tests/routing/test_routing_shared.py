@@ -154,3 +154,21 @@ async def test_a_redis_that_stops_is_survived(tmp_path: Path) -> None:
             process.kill()
             process.wait()
             assert (await ask(one)).text == "a"
+
+
+@pytest.mark.parametrize("garbage", ["x", "", "nan", "-inf", "1e999", b"\xff\xfe", "-7"])
+async def test_what_somebody_else_wrote_into_redis_breaks_no_turn(
+    server: str, garbage: str | bytes
+) -> None:
+    from redis.asyncio import Redis
+
+    async with upstreams(saying("a")) as (a,):
+        rules = {"strategy": "usage-based-routing", "checks": ["session_affinity"]}
+        async with workers(server, {"m": [at(a, "a", rpm=100)]}, 1, **rules) as (one,):
+            session = Caller("ann", session="s")
+            await ask(one, noted=record(caller=session))
+            async with Redis.from_url(server) as redis:
+                names = [*await redis.keys("rmw:*"), "rmw:cool:a"]
+                await redis.mset(dict.fromkeys(names, garbage))
+            for _ in range(2):
+                assert (await ask(one, noted=record(caller=session))).by == "a"
