@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import bedrock_cases
@@ -37,9 +38,18 @@ class Case:
     adapter: Adapter
     turn: Turn
 
+    @cached_property
     def events(self) -> list[ServerSentEvent]:
         parser = PARSERS[self.adapter.framing]()
         return list(parser.feed(self.recording.body + (b"" if self.framed else b"\n\n")))
+
+    @cached_property
+    def kinds(self) -> list[list[int]]:
+        """The places of events that are alike: most of a stream says text, and little else."""
+        alike: dict[tuple[str | None, int], list[int]] = {}
+        for place, event in enumerate(self.events):
+            alike.setdefault((event.event, len(event.data) // 40), []).append(place)
+        return list(alike.values())
 
     @property
     def framed(self) -> bool:
@@ -132,13 +142,13 @@ def rewritten(draw: st.DrawFn, event: ServerSentEvent, *, wrapped: bool) -> Serv
 def mutated(draw: st.DrawFn, case: Case) -> bytes:
     if not case.recording.streamed:
         return json.dumps(draw(changed(json.loads(case.recording.body)))).encode()
-    events = case.events()
+    events = list(case.events)
     if not events:
         return case.recording.body
     places = st.integers(0, len(events) - 1)
     match draw(st.sampled_from(["rewrite"] * 5 + ["drop", "swap", "repeat", "cut", "flip"])):
         case "rewrite":
-            n = draw(places)
+            n = draw(st.sampled_from(draw(st.sampled_from(case.kinds))))
             wrapped = isinstance(case.adapter, BedrockInvoke)
             events[n] = draw(rewritten(events[n], wrapped=wrapped))
         case "drop":

@@ -52,7 +52,7 @@ each_adapter = pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=ADAPTER
 at_random = settings(
     derandomize=True,
     database=None,
-    max_examples=250,
+    max_examples=400,
     deadline=timedelta(seconds=5),
     suppress_health_check=list(HealthCheck),
 )
