@@ -1,4 +1,4 @@
-"""What breaks things: texts, values and JSON that is none, and how it gets into a place of a body."""
+"""What breaks things: texts, values, JSON that is none; and how it gets into a place of a body."""
 
 import copy
 from collections.abc import Iterator
