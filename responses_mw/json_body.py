@@ -47,9 +47,9 @@ def _refuse_surrogates(body: bytes) -> None:
 
 def _lone_surrogate(value: Any) -> str | None:
     """The path of the first string, or of the first object with a key, that cannot be UTF-8."""
-    open: list[tuple[str, Iterator[tuple[Any, Any]]]] = [("", iter([("", value)]))]
-    while open:
-        place, entries = open[-1]
+    levels: list[tuple[str, Iterator[tuple[Any, Any]]]] = [("", iter([("", value)]))]
+    while levels:
+        place, entries = levels[-1]
         for key, inner in entries:
             match inner:
                 case str() if _SURROGATE.search(inner):
@@ -57,15 +57,15 @@ def _lone_surrogate(value: Any) -> str | None:
                 case dict() if any(_SURROGATE.search(name) for name in inner):
                     return _at(place, key)
                 case dict():
-                    open.append((_at(place, key), iter(inner.items())))
+                    levels.append((_at(place, key), iter(inner.items())))
                     break
                 case list():
-                    open.append((_at(place, key), enumerate(inner)))
+                    levels.append((_at(place, key), enumerate(inner)))
                     break
                 case _:
                     pass
         else:
-            open.pop()
+            levels.pop()
     return None
 
 

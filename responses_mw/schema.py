@@ -6,6 +6,7 @@ What a parameter means is decided elsewhere; what it must look like, here. Items
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -44,8 +45,6 @@ Include = Literal[
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Summary = Literal["auto", "concise", "detailed"]
 _PRIVATE = ("instructions", "metadata", "user", "safety_identifier")
-
-
 _MOST_PAIRS = 16
 _MOST_NAMES = 100
 """More than any object here knows."""
@@ -66,7 +65,6 @@ Metadata = Annotated[
     Field(max_length=_MOST_PAIRS),
     BeforeValidator(_few),
 ]
-
 
 _NAME = re.compile(r"^(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
 
@@ -96,9 +94,9 @@ class _Parameters(BaseModel):
         if not isinstance(given, dict):
             return given
         known = cls.model_fields
-        if len(given) > _MOST_NAMES:  # the first that is unknown says enough
-            unknown = next(name for name in given if name not in known)
-            return {name: v for name, v in given.items() if name in known or name == unknown}
+        if len(given) > _MOST_NAMES:  # the first that are unknown say enough
+            unknown = islice((name for name in given if name not in known), _MOST_NAMES)
+            return {name: given[name] for name in (*(known.keys() & given.keys()), *unknown)}
         if None not in given.values():
             return given
         return {name: v for name, v in given.items() if v is not None or name not in known}
