@@ -36,8 +36,10 @@ class Connection(asyncio.Protocol):
         self._path = path
         self._buffer = bytearray()
         self._first = self._last = self._silence = 0.0
+        self._waiting = False
 
     def send(self, content: bytes) -> None:
+        self._waiting = True
         self._asked = time.perf_counter()
         self._first = self._silence = 0.0
         self.transport.write(self._framed(content))
@@ -46,7 +48,9 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._broken(f"the server closed a connection: {exc}")
+        # One that nothing is asked on any more may be closed for being idle.
+        if self._waiting or not self.ready.done():
+            self._broken(f"the server closed a connection: {exc}")
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()
@@ -58,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._last = now
         body = self._read(self._buffer)
         if body is not None:
+            self._waiting = False
             first = (self._first or now) - self._asked
             self._asker.answered(body, now - self._asked, first, self._silence)
 
