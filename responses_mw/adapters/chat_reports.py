@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from responses_mw.adapters.upstream_json import a_name, a_text, text_or_none, total
+from responses_mw.adapters.upstream_json import (
+    a_name,
+    a_number,
+    a_text,
+    index_or_zero,
+    text_or_none,
+    total,
+)
 from responses_mw.deltas import UsageReported
 
 MARKER = re.compile(r"\[(\d{1,3})\]")
@@ -20,10 +27,9 @@ def logprob(token: Mapping[str, Any]) -> dict[str, Any]:
 
 def _one_token(token: Mapping[str, Any]) -> dict[str, Any]:
     text = a_text(token["token"])
-    codes = token.get("bytes")
-    if codes is None:
-        codes = list(text.encode("utf-8", "replace"))
-    return {"token": text, "logprob": token["logprob"], "bytes": codes}
+    told = token.get("bytes")
+    codes = bytes(told) if isinstance(told, list) else text.encode()
+    return {"token": text, "logprob": a_number(token["logprob"]), "bytes": list(codes)}
 
 
 def url_citation(annotation: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,8 +37,8 @@ def url_citation(annotation: Mapping[str, Any]) -> dict[str, Any]:
     citation = annotation.get("url_citation") or annotation
     return {
         "type": "url_citation",
-        "start_index": citation.get("start_index") or 0,
-        "end_index": citation.get("end_index") or 0,
+        "start_index": index_or_zero(citation.get("start_index")),
+        "end_index": index_or_zero(citation.get("end_index")),
         "url": a_name(citation["url"]),
         "title": text_or_none(citation.get("title")) or "",
     }

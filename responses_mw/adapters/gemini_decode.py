@@ -142,7 +142,7 @@ class GeminiDecoder:
             raise streamed_error(chunk, provider=self._provider)
         usage = chunk.get("usageMetadata") or {}
         deltas: list[Delta] = []
-        if self._info is None or (self._info.service_tier is None and "serviceTier" in usage):
+        if self._info is None or (self._info.service_tier is None and usage.get("serviceTier")):
             deltas.append(self._introduce(chunk, usage))
         feedback = chunk.get("promptFeedback") or {}
         if feedback.get("blockReason") or feedback.get("blockReasonMessage"):

@@ -6,7 +6,7 @@ Plain functions from generateContent's JSON to that of the Responses API.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from responses_mw.adapters.upstream_json import text_or_none, total
+from responses_mw.adapters.upstream_json import a_number, index_or_zero, text_or_none, total
 from responses_mw.deltas import UsageReported
 
 Json = Mapping[str, Any]
@@ -36,9 +36,9 @@ def logprobs(result: Json) -> list[dict[str, Any]]:
 
 
 def _token(candidate: Json) -> dict[str, Any]:
-    text = candidate.get("token", "")
-    codes = list(text.encode("utf-8", "replace"))
-    return {"token": text, "logprob": candidate.get("logProbability", 0.0), "bytes": codes}
+    text = text_or_none(candidate.get("token")) or ""
+    logprob = a_number(candidate.get("logProbability", 0.0))
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
 
 class _Source(NamedTuple):
@@ -75,7 +75,7 @@ class Sources:
     def _add(self, segment: Json | None, source: Json) -> None:
         place = segment or {}
         words = text_or_none(place.get("text"))
-        start, end = _index(place, "startIndex"), _index(place, "endIndex")
+        start, end = map(index_or_zero, (place.get("startIndex"), place.get("endIndex")))
         uri = text_or_none(source.get("uri"))
         if uri is not None:  # one without an address is none that an annotation could name
             title = text_or_none(source.get("title")) or ""
@@ -101,12 +101,6 @@ class Sources:
 def _source(chunk: Json) -> Json:
     """`web`, `maps` or `retrievedContext`: each has a uri and a title."""
     return next((value for value in chunk.values() if isinstance(value, Mapping)), {})
-
-
-def _index(segment: Json, name: str) -> int:
-    """Nothing said is the beginning."""
-    value = segment.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _place(source: _Source, said: bytes, before: str, text: str) -> tuple[int, int]:

@@ -74,6 +74,18 @@ def a_name(value: Any) -> str:
     return a_text(value)
 
 
+def a_number(value: Any) -> float:
+    """Raises TypeError."""
+    if isinstance(value, int | float):
+        return value
+    raise TypeError(f"a number was expected where {type(value).__name__} stands")
+
+
+def index_or_zero(value: Any) -> int:
+    """A place in a text: where none is said, or none that could be, it is the beginning."""
+    return value if type(value) is int and value > 0 else 0
+
+
 def total(*counts: Any) -> int:
     """The sum, where None is 0; -1 if one is no whole number: what cannot be counted is not, and
     the answer stays."""
