@@ -30,6 +30,8 @@ from responses_mw.later import ITEM_TYPES as LATER
 Item = dict[str, Any]
 
 ROLES = ("user", "assistant", "system", "developer")
+MOST_COMPACTIONS = 16
+"""In one input: a few kilobytes each may stand for megabytes."""
 
 
 def _required(name: str, type: type = str) -> Field:
@@ -221,6 +223,9 @@ def check_items(items: Sequence[Any]) -> None:
             _check_item(item, seen)
         except Wrong as wrong:
             raise wrong.under(f"[{index}]") from None
+    compactions = sum(item.get("type") == "compaction" for _, item in others)
+    if compactions > MOST_COMPACTIONS:
+        raise Wrong("", f"may hold at most {MOST_COMPACTIONS} compactions, not {compactions}")
     try:
         not_too_deep(others)
     except Wrong:

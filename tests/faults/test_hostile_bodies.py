@@ -2,12 +2,16 @@
 
 import time
 
+import httpx2
 import pytest
 
+from responses_mw import ResponsesApp
 from responses_mw.aside_schema import compact_request, count_request
 from responses_mw.errors import InvalidRequest
 from responses_mw.key_schema import NewKey, Revoked
 from responses_mw.schema import CreateRequest
+from responses_mw.testing import EchoProvider
+from responses_mw.testing.asgi import InProcessTransport
 
 SIZE = 1024 * 1024
 SLOWEST_S = 1.0
@@ -76,3 +80,22 @@ def test_a_models_name_is_one_line(name: str) -> None:
         CreateRequest.of({"model": name, "input": "hi"})
     assert refused.value.param == "model"
     assert refused.value.message.isprintable()
+
+
+async def test_small_compactions_do_not_grow_into_gigabytes() -> None:
+    """One of 24 KB stands for 18 MB here; each would be unpacked."""
+    app = ResponsesApp(store="memory://", models={"echo": EchoProvider()})
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    heard = {"type": "function_call_output", "call_id": "c", "output": "b" * 9_000_000}
+    long = [{"role": "user", "content": "a" * 9_000_000}, call, heard]
+    transport = InProcessTransport(app)
+    async with app.lifespan(), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        made = await http.post("/responses/compact", json={"model": "echo", "input": long})
+        (compaction,) = [one for one in made.json()["output"] if one["type"] == "compaction"]
+        assert len(compaction["encrypted_content"]) < 100_000
+        for path in ("/responses", "/responses/input_tokens", "/responses/compact"):
+            begun = time.process_time()
+            body = {"model": "echo", "input": [compaction] * 1000}
+            answer = await http.post(path, json=body)
+            assert time.process_time() - begun < 5
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input")
