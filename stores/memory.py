@@ -40,6 +40,7 @@ class MemoryStore(MemoryAccounts):
 
     def __init__(self) -> None:
         self._handles: dict[str, Handle] = {}
+        self._running: dict[str, Handle] = {}
         self._conversations: dict[str, Conversation] = {}
         self._secrets: dict[str, bytes] = {}
         self._purges = 0
@@ -68,7 +69,7 @@ class MemoryStore(MemoryAccounts):
         branch, depth = place
         branch.turns[depth] = turn
         branch.handles[depth] = new.id
-        self._handles[new.id] = Handle(
+        self._handles[new.id] = self._running[new.id] = Handle(
             branch=branch,
             depth=depth,
             status=new.status,
@@ -146,9 +147,7 @@ class MemoryStore(MemoryAccounts):
 
     async def renew(self, worker: str, until: datetime) -> list[str]:
         mine = {
-            id: handle
-            for id, handle in self._handles.items()
-            if handle.worker == worker and handle.status in RUNNING
+            id: handle for id, handle in self._still_running().items() if handle.worker == worker
         }
         for handle in mine.values():
             handle.lease_until = to_micros(until)
@@ -160,8 +159,8 @@ class MemoryStore(MemoryAccounts):
         text(worker, "the worker")
         expired = [
             (handle.lease_until, id)
-            for id, handle in self._handles.items()
-            if handle.status in RUNNING and handle.lease_until < to_micros(now)
+            for id, handle in self._still_running().items()
+            if handle.lease_until < to_micros(now)
         ]
         taken = [id for _, id in sorted(expired)[:limit]]
         for id in taken:
@@ -335,6 +334,15 @@ class MemoryStore(MemoryAccounts):
     def _owned(self, id: str, owner: str) -> Handle | None:
         handle = self._handles.get(id)
         return None if handle is None or handle.branch.owner != owner else handle
+
+    def _still_running(self) -> dict[str, Handle]:
+        """Asked for every few seconds: what has ended is looked at once, not ever after."""
+        self._running = {
+            id: handle
+            for id, handle in self._running.items()
+            if handle.status in RUNNING and self._handles.get(id) is handle
+        }
+        return self._running
 
     def _leased(self, id: str, owner: str, lease: Lease) -> Handle | None:
         handle = self._owned(id, owner)
