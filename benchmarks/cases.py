@@ -188,7 +188,7 @@ WORKLOADS = (
     Workload(
         "whole answer, 20 KB turns",
         stream=False,
-        cases=_whole(*_ALL_DEPTHS),
+        cases=_whole(*((depth, None) for depth, _ in _ALL_DEPTHS)),
         shape=Shape(swell=40),
         concurrency=4,
     ),
