@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from benchmarks.cases import PASS_THROUGH
-from benchmarks.measure import OTHER
+from benchmarks.measure import OTHER, percentile
 from benchmarks.processes import ROOT
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def _firsts(axes: "Axes", facts: Row) -> None:
     """How many streams had their first delta within how long."""
     seen = [row for row in facts["found"] if row.get("firsts") and row["start"] == "spread"]
     for color, row in zip(_LINES, _through_last(seen), strict=False):
-        firsts = sorted(row["firsts"])
-        parts = [100 * (number + 1) / len(firsts) for number in range(len(firsts))]
-        axes.plot(firsts, parts, color=color, label=row["case"])
+        parts = [number / 200 for number in range(200)] + [1]
+        firsts = [percentile(row["firsts"], part) for part in parts]
+        axes.plot(firsts, [100 * part for part in parts], color=color, label=row["case"])
     axes.axhline(99, color=GREY, linewidth=0.8, linestyle="--")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
