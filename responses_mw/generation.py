@@ -87,6 +87,7 @@ class Generation:
         self._ended = False
         self._awake = False
         self._stillborn = False
+        self._ending = False
         self._error: ResponsesError | None = None
         self._task: asyncio.Task[None] | None = None
         self._published = 0
@@ -119,19 +120,21 @@ class Generation:
 
     def listen(self, after: int = -1) -> Listener:
         """Hears every event with a number above `after`: those that were, then those that come."""
-        listener = Listener(self._settings.keep_alive_s)
-        if self._begun:
-            assembler = self._assembler
-            past = replay(assembler.envelope, assembler.output, assembler.cuts)
-            # An end that is not stored yet is not told either.
-            published = range(after + 1, self._published)
-            if told := [event for event in past if event["sequence_number"] in published]:
-                listener.tell(told)
+        listener = Listener(self._settings.keep_alive_s, after=after, again=self._told_from)
+        if self._published > after + 1:
+            listener.catch_up()
         if self._ended:
             listener.end()
         else:
             self._listeners.add(listener)
         return listener
+
+    def _told_from(self, number: int) -> list[Event]:
+        """An end that is not stored yet is not told either."""
+        assembler = self._assembler
+        past = replay(assembler.envelope, assembler.output, assembler.cuts)
+        published = range(number, self._published)
+        return [event for event in past if event["sequence_number"] in published]
 
     async def accepted(self) -> None:
         """Waits until the status line can be sent: the upstream took the turn, or was long about
@@ -173,10 +176,11 @@ class Generation:
             self.cancel()
 
     def cancel(self) -> None:
-        """Stops the upstream; what was said so far is kept as `cancelled`."""
+        """Stops the upstream; what was said so far is kept as `cancelled`. Does nothing once the
+        end is being kept: there is one then, and it must be told."""
         if not self._awake:
             self._stillborn = True  # a task cancelled before its first step would say nothing
-        elif self._task is not None:
+        elif self._task is not None and not self._ending:
             self._task.cancel()
 
     # --- the generating side
@@ -334,6 +338,7 @@ class Generation:
         return events
 
     async def _save(self) -> None:
+        self._ending = True
         record = self._record
         if record is None:
             await self._noting.count(self._assembler.status)

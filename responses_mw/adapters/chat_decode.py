@@ -4,7 +4,6 @@ A whole answer is read as one large piece of a stream, so both give the same del
 may look like is known here; requests are not.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from responses_mw.adapters.chat_reports import citations, logprob, url_citation,
 from responses_mw.adapters.chat_text import SurrogatePairs, ThinkTags
 from responses_mw.adapters.repeats import Repeats
 from responses_mw.adapters.upstream_errors import streamed_error
+from responses_mw.adapters.upstream_json import read_json, text_or_none
 from responses_mw.deltas import (
     AnnotationAdded,
     Delta,
@@ -130,12 +130,7 @@ class ChatDecoder:
         except orjson.JSONDecodeError:
             # orjson refuses half a surrogate pair, which some servers send: their tokens split it.
             self._pairs = self._pairs or SurrogatePairs()
-        try:
-            return json.loads(raw.decode("utf-8", "replace"))
-        except (ValueError, RecursionError) as exc:
-            raise UpstreamProtocolError(
-                f"the upstream sent something that is not JSON: {exc}", provider=self._dialect.name
-            ) from exc
+        return read_json(raw, provider=self._dialect.name)
 
     def _chunk(self, chunk: Any, *, whole: bool = False) -> list[Delta]:
         deltas: list[Delta] = []
@@ -159,9 +154,9 @@ class ChatDecoder:
         if chunk.get("model") or chunk.get("choices"):
             self._introduced = True
             yield UpstreamInfo(
-                model=_string(chunk.get("model")),
-                service_tier=_string(chunk.get("service_tier")),
-                upstream_id=_string(chunk.get("id")),
+                model=text_or_none(chunk.get("model")),
+                service_tier=text_or_none(chunk.get("service_tier")),
+                upstream_id=text_or_none(chunk.get("id")),
             )
 
     def _choice(
@@ -374,7 +369,3 @@ def _plain_text(chunk: Mapping[str, Any]) -> str | None:
     rest = [name for name in delta if name != "content" and delta[name]]
     text = delta.get("content")
     return text if isinstance(text, str) and rest in ([], ["role"]) else None
-
-
-def _string(value: Any) -> str | None:
-    return value if value and isinstance(value, str) else None

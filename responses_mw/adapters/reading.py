@@ -24,6 +24,8 @@ class Reading:
         self._repeats: Repeats | None = None
         if framing == "sse":  # the only one whose events are found in the bytes themselves
             self._repeats = getattr(decoder, "repeats", None)
+        if self._repeats is not None:
+            self._repeats.begin()
         self._parser: Any = PARSERS[framing]()
         self._name = name
 

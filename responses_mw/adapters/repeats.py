@@ -41,12 +41,16 @@ class Repeats:
     def __init__(self, field: bytes, said: Said) -> None:
         self._literal = re.compile(b'"' + field + _STRING)
         self._said = said
-        self._tries = _TRIES
+        self._tries = 0
         self.known = b""
         """What stands before the text of the event that was learned, framing included."""
-        self._after = b""
+        self._start = self._after = b""
         self._close = self._between = b""
         self._padded = False
+
+    def begin(self) -> None:
+        """From now on events are looked at. Nothing is learned where nobody would ask for it."""
+        self._tries = _TRIES
 
     @property
     def learning(self) -> bool:
@@ -56,25 +60,32 @@ class Repeats:
     def learn(self, event: ServerSentEvent, parsed: Any) -> bool:
         """Looks at an event that the format's reader has read. True if that is the one known from
         now on."""
-        if self._tries == 0:
+        if self._tries == 0 or (self.known and event.data.startswith(self._start)):
             return False
         found = list(self._literal.finditer(event.data))
         if len(found) != 1 or not (text := self._said(parsed)) or not _is(found[0][1], text):
             return False
         start, end = found[0].span(1)
         before, after = event.data[:start], event.data[end:]
+        self._tries -= 1
+        if not self._says_only_text(before, after):
+            return False
         name = b"" if event.event is None else b"event: %b\n" % event.event.encode()
         framed = name + b"data: " + before
-        if framed == self.known and self._follows(after):
-            return False
-        self._tries -= 1
-        if self._said(orjson.loads(before + orjson.dumps(_PROBE) + after)) != _PROBE:
-            return False
         self._padded = _ONLY_CLOSING.fullmatch(after) is not None
+        self._start = before
         self.known, self._after = framed, after.replace(b" ", b"") if self._padded else after
         self._close = _END if self._padded else after + _END
         self._between = self._close + framed
         return True
+
+    def _says_only_text(self, before: bytes, after: bytes) -> bool:
+        """Whatever the text is: another one is put in its place and read."""
+        try:
+            probe = orjson.loads(before + orjson.dumps(_PROBE) + after)
+        except orjson.JSONDecodeError:  # half of a character stands outside of the text
+            return False
+        return self._said(probe) == _PROBE
 
     def cut(self, chunk: bytes) -> tuple[bytes, list[str], bytes] | None:
         """What comes before the first event that is known, their texts, and what comes after the

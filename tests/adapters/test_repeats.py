@@ -189,6 +189,7 @@ def test_padded_events_are_alike():
     repeats = Repeats(b"text", lambda event: event["delta"]["text"])
     frame = b'event: e\ndata: {"delta":{"text":%b}%b}\n\n'
     data = b'{"delta":{"text":"a"}   }'
+    repeats.begin()
     assert repeats.learn(ServerSentEvent("e", data), orjson.loads(data))
     chunk = frame % (b'"b"', b"") + frame % (b'"c}"', b"     ") + b"event: other\n"
     assert repeats.cut(chunk) == (b"", ["b", "c}"], b"event: other\n")

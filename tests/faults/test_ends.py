@@ -27,10 +27,6 @@ ROUNDS = 12
 
 Event = dict[str, Any]
 
-ends_untold = pytest.mark.xfail(
-    strict=False, reason="a cancel that meets the keeping of the end swallows the last events"
-)
-
 
 class Desk:
     """A store whose `finish` waits at a gate, before or behind the moment when the end is kept."""
@@ -109,7 +105,6 @@ def check_told(told: list[Event], whole: list[Event], end: Event, *, after: int 
         assert [event["response"] for event in ends] == [end]
 
 
-@ends_untold
 @pytest.mark.parametrize("behind", [False, True], ids=["before it is kept", "once it is kept"])
 async def test_a_response_that_is_cancelled_while_its_end_is_kept_has_one_end(
     store: SessionStore, behind: bool
@@ -132,7 +127,6 @@ async def test_a_response_that_is_cancelled_while_its_end_is_kept_has_one_end(
             check_told(await reader, whole, end, after=after)
 
 
-@ends_untold
 async def test_cancels_at_any_moment_from_anywhere_leave_one_end(
     http: httpx.AsyncClient, other: httpx.AsyncClient
 ) -> None:

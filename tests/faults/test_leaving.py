@@ -152,7 +152,6 @@ async def everything(reader: asyncio.StreamReader) -> bytes:
     return heard
 
 
-@pytest.mark.xfail(strict=False, reason="what waits for a slow reader takes 4 KiB an event")
 async def test_slow_readers_stall_nobody_and_hold_little_however_much_waits_for_them(
     born: Nursery,
 ) -> None:
