@@ -22,7 +22,7 @@ Every class knows the envelope it is shown in. A message says what happened, the
 do; never a secret, never a prompt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -46,6 +46,12 @@ class ResponsesError(Exception):
         self.param = param
         self.code = code if code is not None else type(self).code
         self.headers = dict(headers or {})
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Takes them out of the message."""
+        for secret in secrets:
+            self.message = self.message.replace(secret, "[redacted]")
+        self.args = (self.message,)
 
     def envelope(self) -> dict[str, Any]:
         """The body of an HTTP error (protocol: all four keys, always)."""

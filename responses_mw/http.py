@@ -4,13 +4,14 @@ Errors leave here in the OpenAI envelope, framework ones included.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
 
 import orjson
-from starlette.datastructures import QueryParams
+from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
@@ -29,21 +30,70 @@ _STREAM_HEADERS = {
 }
 _KEEP_ALIVE = b": keep-alive\n\n"
 _DONE = b"data: [DONE]\n\n"
+_SAFE = "".join(map(chr, range(0x20, 0x7F)))
+MOST_RETRIES = 10
+"""That a request may ask for."""
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """Refuses a body that is larger than `limit` bytes before it is read whole."""
+    """Refuses a body that is larger than `limit` bytes before it is read whole, and what a page of
+    another site made a browser send. Raises ClientLeft."""
+    _check_content(request.headers)
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
+    try:
+        async for chunk in request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+    except ClientDisconnect as left:
+        raise ClientLeft("The client left before it had sent the whole body.") from left
     return b"".join(chunks)
+
+
+def _check_content(headers: Headers) -> None:
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedContent(f"The body is encoded as {encoding[:20]!r}; send it as it is.")
+    # Browsers ask the other site before they send it JSON, but not before they send it a form.
+    origin = headers.get("origin")
+    if origin is None or _host_of(origin) == headers.get("host"):
+        return
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnsupportedContent(
+            f"Pages of {origin[:100]!r} must send application/json, not {kind[:50]!r}."
+        )
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+class UnsupportedContent(InvalidRequest):
+    status = 415
+    code = "unsupported_content"
+
+
+class ClientLeft(InvalidRequest):
+    """Nobody reads it; nginx's logs know it by this number."""
+
+    status = 499
+
+
+def header_safe(headers: Mapping[str, str]) -> dict[str, str]:
+    """Names of models and deployments may have any letters; a header has those of an address."""
+    return {
+        name: value if value.isascii() and value.isprintable() else quote(value, safe=_SAFE)
+        for name, value in headers.items()
+    }
 
 
 def _too_large(limit: int) -> BodyTooLarge:
@@ -179,7 +229,6 @@ def caller_of(connection: HTTPConnection, owner: str) -> Caller:
     bearer = bearer_of(connection)
     key = None if bearer is None else bearer.key
     tags = headers.get("x-litellm-tags", "")
-    retries = headers.get("x-litellm-num-retries", "")
     return Caller(
         owner,
         key=None if key is None else key.id,
@@ -187,9 +236,14 @@ def caller_of(connection: HTTPConnection, owner: str) -> Caller:
         session=headers.get("x-litellm-session-id") or headers.get("x-session-id"),
         tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()),
         timeout_s=_seconds(headers.get("x-litellm-timeout")),
-        retries=int(retries) if retries.isascii() and retries.isdigit() else None,
+        retries=_retries(headers.get("x-litellm-num-retries", "")),
         trace={name: headers[name] for name in ("traceparent", "tracestate") if name in headers},
     )
+
+
+def _retries(text: str) -> int | None:
+    """No client makes one request many."""
+    return min(int(text[:4]), MOST_RETRIES) if text.isascii() and text.isdigit() else None
 
 
 def _seconds(text: str | None) -> float | None:

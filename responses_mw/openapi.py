@@ -22,6 +22,7 @@ _ERRORS: Mapping[str, str] = {
     "404": "There is none with this id among what the caller owns.",
     "409": "The response to continue is still being generated.",
     "413": "The body is larger than this server takes.",
+    "415": "The body is encoded, or no JSON from a page of another site.",
     "429": "The provider's rate limit or budget is used up.",
     "500": "A mistake of this server.",
     "502": "The provider could not be reached, or said what its protocol does not know.",

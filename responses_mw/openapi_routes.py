@@ -13,7 +13,21 @@ from responses_mw.openapi_answers import COUNT, FLAG, TEXT, array, one_of
 from stores.accounts import GROUPS
 
 _OWNED = ("401", "403", "500", "503")
-_PROVIDED = ("400", "401", "403", "404", "409", "413", "429", "500", "502", "503", "504", "5XX")
+_PROVIDED = (
+    "400",
+    "401",
+    "403",
+    "404",
+    "409",
+    "413",
+    "415",
+    "429",
+    "500",
+    "502",
+    "503",
+    "504",
+    "5XX",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +164,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             body="new_conversation",
             body_required=False,
             answers="conversation",
-            errors=("400", "413", *_OWNED),
+            errors=("400", "413", "415", *_OWNED),
             links=_CONVERSATION_LINKS,
         )
     },
@@ -166,7 +180,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             summary="Change a conversation's metadata",
             body="conversation_update",
             answers="conversation",
-            errors=("400", "404", "413", *_OWNED),
+            errors=("400", "404", "413", "415", *_OWNED),
         ),
         "DELETE": Operation(
             id="deleteConversation",
@@ -189,7 +203,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             summary="Add items to a conversation",
             body="new_items",
             answers="list",
-            errors=("400", "404", "413", *_OWNED),
+            errors=("400", "404", "413", "415", *_OWNED),
             query=_INCLUDE,
             links=_ITEM_LINKS,
         ),
@@ -254,7 +268,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             summary="A virtual key, shown this once; for the master key only",
             body="new_key",
             answers="key",
-            errors=("400", "413", *_OWNED),
+            errors=("400", "413", "415", *_OWNED),
         )
     },
     "/key/list": {
@@ -280,7 +294,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             summary="Let keys in no more; for the master key only",
             body="revoked_keys",
             answers="deleted_keys",
-            errors=("400", "404", "413", *_OWNED),
+            errors=("400", "404", "413", "415", *_OWNED),
         )
     },
     "/metrics": {

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from responses_mw.checks import shortened
 from responses_mw.generation import Generation
 from responses_mw.http import (
     EventStream,
@@ -16,6 +17,7 @@ from responses_mw.http import (
     cursor,
     descending,
     flag,
+    header_safe,
     include,
     json_response,
     limit,
@@ -105,8 +107,9 @@ def headers_of(generation: Generation) -> dict[str, str]:
     if generation.noted.fallback is not None:
         headers["x-responses-mw-fallback"] = generation.noted.fallback
     if generation.dropped:
-        headers["x-responses-mw-dropped"] = ",".join(generation.dropped)
-    return {**headers, **generation.notes}
+        # Proxies take a few kilobytes of headers; a thousand tools may each have dropped one.
+        headers["x-responses-mw-dropped"] = shortened(",".join(generation.dropped), 2000)
+    return header_safe({**headers, **generation.notes})
 
 
 def cost_headers(nano: int | None) -> dict[str, str]:

@@ -45,6 +45,9 @@ Auth = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Mapping[str, str
 before every attempt, with the URL, the header names (lower case) and the body as they will be sent.
 Raises an UpstreamError if there are no credentials to be had."""
 
+_SECRET = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
+_LEAST_SECRET = 8
+_MOST_ADDRESSES = 1000
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
@@ -85,6 +88,7 @@ class HTTPProvider:
             **_lowered(headers or {}),
         }
         self._auth = auth
+        self._secrets = _secrets_of(self._headers)
         self._timeouts = timeouts or Timeouts()
         self._stream = stream
         self._continues = adapter if isinstance(adapter, Continues) else None
@@ -133,6 +137,9 @@ class HTTPProvider:
                 last = list(decoder.close())
             if last:
                 yield last
+        except UpstreamError as error:
+            error.hide(self._secrets)
+            raise
         finally:
             await response.aclose()
 
@@ -212,7 +219,9 @@ class HTTPProvider:
         if self._auth is not None:
             headers["host"] = url.netloc.decode()
             headers["content-length"] = str(len(body))
-            headers |= _lowered(await self._auth("POST", str(url), headers, body))
+            made = _lowered(await self._auth("POST", str(url), headers, body))
+            self._secrets = (*_secrets_of(self._headers), *_secrets_of(made))
+            headers |= made
         # After signing: what a proxy may change cannot be signed.
         headers |= outgoing.HEADERS.get(outgoing.NONE)
         return url, headers
@@ -223,6 +232,8 @@ class HTTPProvider:
         if url is None:
             from yarl import URL
 
+            if len(self._urls) >= _MOST_ADDRESSES:  # behind a wildcard, clients name models
+                self._urls.clear()
             with self._translated():
                 url = self._urls[address] = httpx.URL(str(URL(address)))
         return url
@@ -259,7 +270,9 @@ class HTTPProvider:
                 body = await read_body(response, _MAX_ERROR_BYTES, cut=True)
         finally:
             await response.aclose()
-        return self.adapter.error(response.status_code, _lowered(response.headers), body)
+        error = self.adapter.error(response.status_code, _lowered(response.headers), body)
+        error.hide(self._secrets)  # some repeat what they were sent
+        return error
 
     async def _whole(self, response: httpx.Response) -> bytes:
         with self._translated():
@@ -312,6 +325,12 @@ class HTTPProvider:
                 f"is {self.base_url!r} the right address?",
                 provider=self.name,
             )
+
+
+def _secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Without the scheme before it."""
+    found = (headers.get(name, "").rpartition(" ")[2] for name in _SECRET)
+    return tuple(secret for secret in found if len(secret) >= _LEAST_SECRET)
 
 
 def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
