@@ -191,10 +191,17 @@ def test_usage_satisfies_the_official_client() -> None:
     assert usage.output_tokens_details.reasoning_tokens == 5
 
 
+USAGE = st.builds(
+    UsageReported,
+    *[st.integers(0, 9)] * 5,
+    cost=st.none() | st.floats(0, 1),
+).map(usage_body)
+
+
 @given(
     changes=st.dictionaries(
         st.sampled_from(["temperature", "tools", "metadata", "usage", "error", "store", "extra"]),
-        st.none() | st.booleans() | st.integers(-9, 9) | st.text() | st.just([]) | st.just({}),
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text() | st.just({}) | USAGE,
     )
 )
 def test_what_is_usual_is_not_stored_and_comes_back(changes: dict[str, Any]) -> None:
@@ -204,6 +211,13 @@ def test_what_is_usual_is_not_stored_and_comes_back(changes: dict[str, Any]) -> 
     output = body.pop("output")
     assert grown(kept) == body
     assert output == []
+
+
+def test_usage_is_stored_as_its_numbers() -> None:
+    request = CreateRequest.of({"model": "m", "input": "hi"})
+    body = response_body(request, id="resp_1", created_at=1, model="m")
+    body["usage"] = usage_body(UsageReported(100, 20, 3, 4, 5))
+    assert shrunk(body)["usage"] == [100, 20, 3, 4, 5]
 
 
 def test_a_plain_response_is_stored_in_few_bytes() -> None:
