@@ -24,7 +24,7 @@ from stores.base import (
     StoredTurn,
 )
 
-_OBJECTS = 8
+_OBJECTS = 4
 """What a history takes in memory, in multiples of its JSON."""
 _CHAIN = 2048
 """What a chain takes besides."""
@@ -77,7 +77,8 @@ class Chains:
         if epoch is not None and history.status not in RUNNING:
             settled = settle(turns)
         named = (history.deployment, history.chain)
-        return Chain(history.status, turns, *named, settled, epoch, _size(turns) if epoch else 0)
+        size = 0 if epoch is None else _size(turns)  # an epoch may be empty, too
+        return Chain(history.status, turns, *named, settled, epoch, size)
 
     def keeper(
         self, before: History | None, new: NewResponse, *, owner: str

@@ -166,7 +166,7 @@ async def test_a_purge_during_a_turn_is_noticed_after_it(store: Counted, chains:
 
 
 async def test_the_oldest_go_when_there_is_no_room(store: Counted) -> None:
-    chains = await opened(store, max_bytes=12_000)
+    chains = await opened(store, max_bytes=8_000)
     for id in ("a", "b", "c", "d"):
         await say(store, chains, id)
     await chains.history("d", owner=OWNER)
@@ -180,3 +180,14 @@ async def test_without_room_nothing_is_kept(store: Counted) -> None:
     await say(store, chains, "a")
     await chains.history("a", owner=OWNER)
     assert store.read == 1
+
+
+async def test_what_was_read_from_the_store_counts_like_what_was_kept(store: Counted) -> None:
+    chains = await opened(store)
+    for number in range(20):
+        await say(store, chains, f"{number}", f"{number - 1}" if number else None)
+    kept = await chains.history("19", owner=OWNER)
+    read = await (await opened(store)).history("19", owner=OWNER)
+    assert kept is not None
+    assert read is not None
+    assert 0.8 < read.size / kept.size < 1.25

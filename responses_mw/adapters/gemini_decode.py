@@ -5,7 +5,7 @@ cannot carry (thought signatures, code that Google ran, calls without an id) is 
 turn, part by part. Code that Google ran is an item, too; what a search found are annotations.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -71,6 +71,8 @@ STOP_REASONS: Mapping[str, StopReason] = {
 _NUMBERED = ("", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
 """What the reasons are with `enum-encoding=int`."""
 
+_PLAIN_CHUNK = {"candidates", "usageMetadata", "modelVersion", "responseId", "createTime"}
+_PLAIN_CANDIDATE = {"content", "index"}
 _TIERS = {"standard": "default", "unspecified": "default"}
 _MAX_CALL_ID = 64
 
@@ -84,6 +86,8 @@ class GeminiDecoder:
         self._one_call = one_call
         self._provider = provider
         self._parts: list[Json] = []
+        self._text: list[str] = []
+        """The pieces of the last part, where that may go on."""
         self._calls = 0
         self._growing: GrowingCall | None = None
         self._cut = False
@@ -95,6 +99,7 @@ class GeminiDecoder:
         self._logprobs: list[Mapping[str, Any]] = []
         self._sources = Sources()
         self._info: UpstreamInfo | None = None
+        self._counts: Json = {}
         self._usage: UsageReported | None = None
         self._finish: str | None = None
         self._finish_message = ""
@@ -122,6 +127,7 @@ class GeminiDecoder:
         if self._finish is None and not self._blocked:
             said = "the answer ended without a finishReason"
             raise self._broken(said if self._answered else "the answer holds no candidate")
+        yield from self._report()
         yield from self._rest_of_half()
         if self._message:
             if self._logprobs:
@@ -138,6 +144,12 @@ class GeminiDecoder:
     # --- chunks
 
     def _chunk(self, chunk: Json) -> list[Delta]:
+        text = self._plain_text(chunk)
+        if text:
+            self._counts = chunk.get("usageMetadata") or self._counts
+            self._message.append(text)
+            self._remember({"text": text})
+            return [TextDelta(text)]
         if chunk.get("error"):
             raise streamed_error(chunk, provider=self._provider)
         usage = chunk.get("usageMetadata") or {}
@@ -152,12 +164,33 @@ class GeminiDecoder:
             raise self._broken("more than one candidate came; ask for one (candidateCount: 1)")
         for candidate in candidates:
             self._candidate(deltas, candidate)
-        # Every chunk has the counts so far.
-        report = usage_report(usage) if usage else None
+        if usage:
+            self._counts = usage
+            deltas.extend(self._report())
+        return deltas
+
+    def _plain_text(self, chunk: Json) -> str | None:
+        """Of most chunks of most answers, which say one text; None for all others, and where
+        something waits for what comes next."""
+        candidates = chunk.get("candidates")
+        if not candidates or len(candidates) > 1 or not chunk.keys() <= _PLAIN_CHUNK:
+            return None
+        candidate = candidates[0]
+        if not candidate.keys() <= _PLAIN_CANDIDATE or candidate.get("index"):
+            return None
+        parts: Sequence[Json] = (candidate.get("content") or {}).get("parts") or ()
+        text = parts[0].get("text") if len(parts) == 1 and len(parts[0]) == 1 else None
+        if not isinstance(text, str) or not text.isascii():
+            return None
+        waits = self._half or self._logprobs or self._growing or self._cut
+        return None if waits or not self._answered or self._info is None else text
+
+    def _report(self) -> Iterator[UsageReported]:
+        """Every chunk has the counts so far: those of the first are told, and the last."""
+        report = usage_report(self._counts) if self._counts else None
         if report is not None and report != self._usage:
             self._usage = report
-            deltas.append(report)
-        return deltas
+            yield report
 
     def _introduce(self, chunk: Json, usage: Json) -> UpstreamInfo:
         tier = text_or_none(usage.get("serviceTier"))
@@ -286,13 +319,22 @@ class GeminiDecoder:
         part with a signature."""
         if part in ({}, {"text": ""}, {"text": "", "thought": True}):
             return
-        last = self._parts[-1] if self._parts else {}
-        if _is_plain(part) and _is_plain(last) and part.get("thought") == last.get("thought"):
-            self._parts[-1] = {**last, "text": last["text"] + part["text"]}
-        else:
-            self._parts.append(part)
+        if self._text and _is_plain(part) and part.get("thought") == self._parts[-1].get("thought"):
+            self._text.append(part["text"])
+            return
+        self._join()
+        self._parts.append(part)
+        if _is_plain(part):
+            self._text = [part["text"]]
+
+    def _join(self) -> None:
+        """The last part is whole: adding each piece to it would copy it as often."""
+        if len(self._text) > 1:
+            self._parts[-1] = {**self._parts[-1], "text": "".join(self._text)}
+        self._text = []
 
     def _needs_native(self) -> bool:
+        self._join()
         return not all(_is_plain(part) or _is_plain_call(part) for part in self._parts)
 
     # --- the end
