@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import NetworkRefused
+from loopback import NetworkRefused
 
 from responses_mw import testing
 
