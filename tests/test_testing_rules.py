@@ -58,7 +58,7 @@ def test_the_plugin_brings_nothing_heavy_into_every_run_of_pytest() -> None:
 
 def test_what_was_skipped_is_said_at_the_end(tmp_path: Path) -> None:
     folder = Path(__file__).parent
-    for name in ("conftest.py", "cases.py", "postgres_server.py"):
+    for name in ("conftest.py", "loopback.py", "cases.py", "postgres_server.py"):
         (tmp_path / name).write_text((folder / name).read_text())
     (tmp_path / "test_it.py").write_text(
         "import pytest\nfrom cases import needs_recordings\n"
