@@ -58,7 +58,7 @@ async def test_no_session_sees_an_error_that_a_healthy_deployment_could_avoid(
             store=f"sqlite:///{tmp_path}/s.db",
             models={"m": [_at(place, n) for n, place in enumerate((a, b, c))]},
             settings=Settings(drain_s=5),
-            routing=Routing(allowed_fails=5, cooldown_s=0.1, first_delta_s=2.0),
+            routing=Routing(allowed_fails=5, cooldown_s=0.1, first_delta_s=4.0),
         )
         async with app.lifespan(), openai_client(app) as client:
             chains = await asyncio.gather(
@@ -90,6 +90,6 @@ async def _session(client: Any, name: str, *, stream: bool) -> list[str]:
 
 
 def _at(place: Upstream, n: int) -> Deployment:
-    timeouts = Timeouts(connect=2, read=2.0)
+    timeouts = Timeouts(connect=2, read=4.0)
     provider = HTTPProvider(ChatCompletions(GENERIC), base_url=place.url, timeouts=timeouts)
     return Deployment(provider, model="m", id=f"d{n}")
