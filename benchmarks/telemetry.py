@@ -64,12 +64,13 @@ def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
     print(report.machine().partition(";")[0])
     cases = [_found(name) for name in options.case or CASES]
+    ways = [way for way in WAYS if not WAYS[way] or way in (options.way or WAYS)]
     with _serving(options.store) as (load, served):
         for workload, case in cases:
             print(f"\n{workload.name}, {case.name}, {options.store}, {options.rounds} rounds")
             print(f"  {'':<24} {'CPU us':>8} {'more us':>8} {'more':>10} (95 % sure of)")
             job = _sized(load, served.port, workload, case, options.seconds)
-            seen = _measured(load, served, job, rounds=options.rounds)
+            seen = _measured(load, served, job, ways, rounds=options.rounds)
             off = [statistics.fmean(both) for both in zip(seen[0].cpu, seen[1].cpu, strict=True)]
             for each in seen:
                 print(each.row(off), flush=True)
@@ -81,6 +82,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.3, help="of each way, in each round")
     parser.add_argument("--store", choices=STORES, default="sqlite")
     parser.add_argument("--case", action="append", metavar="WORKLOAD/CASE", help=f"{CASES}")
+    parser.add_argument("--way", action="append", choices=[*WAYS], help="default: all")
     return parser.parse_args(arguments)
 
 
@@ -119,11 +121,13 @@ def _sized(load: Client, port: int, workload: Workload, case: Case, seconds: flo
     return job(max(trial, int(rate * seconds)))
 
 
-def _measured(load: Client, served: Server, job: Job, *, rounds: int) -> list[Seen]:
-    runs: dict[str, list[float]] = {name: [] for name in WAYS}
+def _measured(
+    load: Client, served: Server, job: Job, ways: Sequence[str], *, rounds: int
+) -> list[Seen]:
+    runs: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         # Each time in another order: who comes after whom makes a difference, too.
-        for name in random.Random(number).sample([*WAYS], len(WAYS)):
+        for name in random.Random(number).sample(ways, len(ways)):
             _switch(served, WAYS[name])
             runs[name].append(_cpu(load, served, job))
     return [Seen(name, tuple(cpu)) for name, cpu in runs.items()]
