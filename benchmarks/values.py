@@ -75,22 +75,8 @@ class Turns:
 
 
 def _body(id: str, status: str) -> dict[str, Any]:
-    return {
-        "id": id,
-        "object": "response",
-        "created_at": 1760000000,
-        "status": status,
-        "model": "m",
-        "error": None,
-        "instructions": None,
-        "metadata": {},
-        "parallel_tool_calls": True,
-        "previous_response_id": None,
-        "store": True,
-        "temperature": 1.0,
-        "tool_choice": "auto",
-        "tools": [],
-        "top_p": 1.0,
-        "truncation": "disabled",
-        "usage": {"input_tokens": 100, "output_tokens": 64, "total_tokens": 164},
-    }
+    """Without the output and what is usual (see `envelope.shrunk`)."""
+    body = {"id": id, "created_at": 1760000000, "status": status, "model": "m"}
+    if status == "completed":
+        body |= {"completed_at": 1760000009, "usage": [100, 64, 0, 0, 0]}
+    return body
