@@ -68,7 +68,8 @@ class RealServer:
 async def client(server: RealServer) -> AsyncIterator[AsyncOpenAI]:
     models = load({"model_list": server.entries()}).models
     app = ResponsesApp(store=MemoryStore(), models=models)
-    # As the client does by default: between two tests nothing hears a server that hangs up.
+    # As the client does by default: llama.cpp hangs up after some answers, now and then just as the
+    # next request is written.
     async with app.lifespan(), openai_client(app, max_retries=2) as it:
         yield it
 
