@@ -221,16 +221,16 @@ async def test_connections_cut_during_use_lose_nothing(
     store: PostgresStore, postgres_server: str, dsn: str
 ) -> None:
     cutter = await asyncpg.connect(postgres_server)
-    writing = asyncio.gather(*(say_chain(store, f"c{n}_", 80) for n in range(4)))
+    writing = asyncio.gather(*(say_chain(store, f"c{n}_", 150) for n in range(4)))
     cuts = 0
     while not writing.done():
         cuts += len(await cutter.fetch(CUT, _name(dsn)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
     await cutter.close()
 
     for ids in await writing:
         assert await history_of(store, ids[-1]) == said(ids)
-    assert cuts > 4
+    assert cuts > 0
 
 
 async def test_a_cancelled_caller_does_not_cancel_what_is_under_way(
