@@ -31,8 +31,6 @@ _STREAM_HEADERS = {
 _KEEP_ALIVE = b": keep-alive\n\n"
 _DONE = b"data: [DONE]\n\n"
 _SAFE = "".join(map(chr, range(0x20, 0x7F)))
-MOST_RETRIES = 10
-"""That a request may ask for."""
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
@@ -242,8 +240,8 @@ def caller_of(connection: HTTPConnection, owner: str) -> Caller:
 
 
 def _retries(text: str) -> int | None:
-    """No client makes one request many."""
-    return min(int(text[:4]), MOST_RETRIES) if text.isascii() and text.isdigit() else None
+    """As many as four digits say; the router takes no more than it allows anybody."""
+    return int(text[:4]) if text.isascii() and text.isdigit() else None
 
 
 def _seconds(text: str | None) -> float | None:

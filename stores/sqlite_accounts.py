@@ -188,7 +188,7 @@ def _empty_summaries(
                 db.execute(numbered(summaries.WRITE), (*at, empty))
                 written.add((at[0], at[1]))
     if written:
-        operations._count_purge(db)
+        operations.count_purge(db)
     return len(written)
 
 

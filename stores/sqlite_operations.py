@@ -352,7 +352,7 @@ def _blank(db: sqlite3.Connection, places: list[Place]) -> int:
         )
     for branch in {branch for branch, _ in places}:
         trim(db, branch)
-    _count_purge(db)
+    count_purge(db)
     return len(places)
 
 
@@ -374,11 +374,11 @@ def purge_owner(db: sqlite3.Connection, owner: str | None) -> int:
         db.execute("DELETE FROM rmw_branch WHERE id = ?", branch)
     db.execute("DELETE FROM rmw_conversation WHERE owner = ?", (owner,))
     db.execute(numbered(accounts.FORGET_OWNERS_USERS), (owner,))
-    _count_purge(db)
+    count_purge(db)
     return turns
 
 
-def _count_purge(db: sqlite3.Connection) -> None:
+def count_purge(db: sqlite3.Connection) -> None:
     """The epoch: whoever keeps rebuilt histories, in any process, drops those of an older one."""
     db.execute(
         "INSERT INTO rmw_meta (key, value) VALUES ('epoch', CAST(1 AS BLOB)) ON CONFLICT (key)"

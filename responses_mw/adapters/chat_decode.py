@@ -13,6 +13,7 @@ from responses_mw.adapters.chat_calls import ChatCalls, NativeMessage
 from responses_mw.adapters.chat_dialects import ChatDialect
 from responses_mw.adapters.chat_reports import citations, logprob, url_citation, usage_report
 from responses_mw.adapters.chat_text import SurrogatePairs, ThinkTags
+from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.repeats import Repeats
 from responses_mw.adapters.upstream_errors import streamed_error
 from responses_mw.adapters.upstream_json import read_json, text_or_none
@@ -48,8 +49,6 @@ STOP_REASONS: dict[str, StopReason] = {
 FAILURES = {"error", "abort", "insufficient_system_resource"}
 _SAYS_MORE = ("error", "usage", "citations", "search_results", "x_groq")
 """What a chunk may hold that must be read even if it says a text."""
-MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-"""What reading raises where JSON has another shape than the format says."""
 
 
 def decode_answer(body: bytes, dialect: ChatDialect, *, scope: str) -> list[Delta]:
@@ -85,8 +84,8 @@ class ChatDecoder:
             if event.event == "error":
                 raise streamed_error(chunk, provider=self._dialect.name)
             deltas = self._chunk(chunk)
-        except MALFORMED as exc:
-            raise self._malformed(exc) from exc
+        except WRONG_SHAPE as exc:
+            raise wrong_shape(exc, self._dialect.name) from exc
         self.repeats.learn(event, chunk)
         return iter(deltas)
 
@@ -113,14 +112,14 @@ class ChatDecoder:
             )
         try:
             return iter(self._end())
-        except MALFORMED as exc:
-            raise self._malformed(exc) from exc
+        except WRONG_SHAPE as exc:
+            raise wrong_shape(exc, self._dialect.name) from exc
 
     def whole(self, body: bytes) -> list[Delta]:
         try:
             return [*self._chunk(self._parse(body), whole=True), *self._end()]
-        except MALFORMED as exc:
-            raise self._malformed(exc) from exc
+        except WRONG_SHAPE as exc:
+            raise wrong_shape(exc, self._dialect.name) from exc
 
     # --- chunks
 
@@ -349,12 +348,6 @@ class ChatDecoder:
         deltas.extend(map(AnnotationAdded, self._annotations))
         if self._sources:
             deltas.extend(map(AnnotationAdded, citations(self._sources, "".join(self._said))))
-
-    def _malformed(self, exc: Exception) -> UpstreamProtocolError:
-        return UpstreamProtocolError(
-            f"the upstream's answer does not have the form of a chat completion ({exc})",
-            provider=self._dialect.name,
-        )
 
 
 def _plain_text(chunk: Mapping[str, Any]) -> str | None:

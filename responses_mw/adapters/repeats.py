@@ -1,8 +1,9 @@
 """Reads events that are the same bytes as an earlier one but for their text.
 
 Most events of a stream are: whatever stands around the words was parsed once and need not be parsed
-again. What is read so is exactly what the format's own reader would have said; whatever differs in
-anything else is left to that reader.
+again. What is read so is what the format's own reader would have said; whatever differs in anything
+else is left to that reader. Only of events that are no JSON this is not promised: texts are read
+together.
 """
 
 import re

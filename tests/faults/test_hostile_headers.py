@@ -14,8 +14,8 @@ from upstream import Exchange, upstream
 from responses_mw import ChatCompletions, ResponsesApp, Settings
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamUnavailable
-from responses_mw.http import MOST_RETRIES
 from responses_mw.router import Deployment, Routing
+from responses_mw.routing.course import MOST_RETRIES
 from responses_mw.testing import EchoProvider
 from responses_mw.transport import HTTPProvider
 from responses_mw.turn import Turn
