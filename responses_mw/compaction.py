@@ -14,7 +14,6 @@ from responses_mw.counting import estimate, estimate_items
 from responses_mw.deltas import Delta, OutputItem, Stopped, TextDelta, UsageReported, singly
 from responses_mw.errors import UpstreamProtocolError
 from responses_mw.exchanges import is_question, is_rule, joined, newest, pieces_of
-from responses_mw.hour_caches import added
 from responses_mw.records import TurnRecord
 from responses_mw.router import Answers, Deployment
 from responses_mw.seals import Compacted
@@ -162,7 +161,7 @@ def _tokens(pieces: Iterable[Span]) -> float:
 
 
 def _adding(delta: Delta, spent: UsageReported) -> Delta:
-    return added(delta, spent) if isinstance(delta, UsageReported) else delta
+    return delta.plus(spent) if isinstance(delta, UsageReported) else delta
 
 
 def _is_summary(piece: Span) -> bool:

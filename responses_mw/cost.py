@@ -15,7 +15,6 @@ from responses_mw import fees
 from responses_mw.deltas import UsageReported
 from responses_mw.errors import ConfigurationError
 from responses_mw.fees import NO_USES, Uses
-from responses_mw.hour_caches import hours_of
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -92,9 +91,10 @@ class Prices:
         return int((sum(known, self.request) * NANO).to_integral_value())
 
     def _terms(self, usage: UsageReported, uses: Uses) -> "list[_Term]":
-        cached, written, hours = usage.cached_tokens, usage.cache_write_tokens, hours_of(usage)
+        cached, written = usage.cached_tokens, usage.cache_write_tokens
         thought = min(usage.reasoning_tokens, usage.output_tokens)
         write = self.input if self.cache_write is None else self.cache_write
+        hours = usage.cache_write_1h_tokens
         terms = [
             (max(usage.input_tokens - cached - written, 0), self.input),
             (cached, self.input if self.cache_read is None else self.cache_read),

@@ -5,6 +5,7 @@ reasoning open their item by themselves; a delta of another kind closes it. Tool
 by `key` and may overlap.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -158,7 +159,8 @@ class UsageReported:
     """Tokens so far; a later report replaces an earlier one.
 
     `input_tokens` includes cached and cache-written ones, `output_tokens` includes reasoning.
-    `cost` is in dollars, and only set where the response shall show it.
+    `cost` is in dollars, and only set where the response shall show it. `cache_write_1h_tokens` are
+    those of `cache_write_tokens` that stay for an hour: some upstreams ask more for them.
     """
 
     input_tokens: int
@@ -167,6 +169,7 @@ class UsageReported:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     cost: float | None = None
+    cache_write_1h_tokens: int = 0
 
     @property
     def countable(self) -> bool:
@@ -179,6 +182,25 @@ class UsageReported:
             self.reasoning_tokens,
         )
         return all(type(count) is int and 0 <= count < _UNCOUNTABLE for count in counts)
+
+    def with_hours(self, tokens: object) -> "UsageReported":
+        """`tokens` are what an upstream says was written for an hour, which may be anything."""
+        if type(tokens) is not int or not self.countable:
+            return self
+        if not 0 < tokens <= self.cache_write_tokens:
+            return self
+        return dataclasses.replace(self, cache_write_1h_tokens=tokens)
+
+    def plus(self, other: "UsageReported") -> "UsageReported":
+        """What two requests for one answer used. What it cost is told later, of the sum."""
+        summed = UsageReported(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+        return summed.with_hours(self.cache_write_1h_tokens + other.cache_write_1h_tokens)
 
 
 @dataclass(frozen=True, slots=True)

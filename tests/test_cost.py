@@ -32,7 +32,6 @@ from responses_mw.cost import Place, PriceList, Prices
 from responses_mw.deltas import Canonical, Delta, OutputItem, UpstreamInfo, UsageReported
 from responses_mw.errors import ConfigurationError, UpstreamError
 from responses_mw.fees import uses_of
-from responses_mw.hour_caches import added, hours_of, with_hours
 from responses_mw.router import Deployment, Router
 from responses_mw.testing import EchoProvider
 from responses_mw.transport import HTTPProvider
@@ -459,16 +458,16 @@ def test_an_hour_in_bedrocks_cache_costs_more_too() -> None:
 def test_an_hour_that_cannot_be_is_counted_as_usual(odd: object) -> None:
     usage = anthropic({**ANTHROPIC_USAGE, "cache_creation": {"ephemeral_1h_input_tokens": odd}})
 
-    assert hours_of(usage) == 0
+    assert usage.cache_write_1h_tokens == 0
     assert usage.cache_write_tokens == 1500
 
 
 def test_hours_are_summed_where_an_answer_took_two_requests() -> None:
     one = anthropic(ANTHROPIC_USAGE)
-    two = with_hours(UsageReported(10, 10, cache_write_tokens=5), 5)
+    two = UsageReported(10, 10, cache_write_tokens=5).with_hours(5)
 
-    assert hours_of(added(one, two)) == 1005
-    assert hours_of(added(one, UsageReported(1, 1))) == 1000
+    assert one.plus(two).cache_write_1h_tokens == 1005
+    assert one.plus(UsageReported(1, 1)).cache_write_1h_tokens == 1000
 
 
 # --- tools that are paid by use

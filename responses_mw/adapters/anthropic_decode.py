@@ -39,7 +39,6 @@ from responses_mw.deltas import (
     UsageReported,
 )
 from responses_mw.errors import UpstreamProtocolError
-from responses_mw.hour_caches import added, with_hours
 from responses_mw.sse import ServerSentEvent
 
 PAUSED = "pause_turn"
@@ -179,7 +178,7 @@ class MessagesDecoder:
         self._usage.update({key: n for key, n in (usage or {}).items() if n is not None})
         report = _usage_reported(self._usage)
         if self._before is not None and self._before.countable and report.countable:
-            report = added(self._before, report)
+            report = self._before.plus(report)
         elif self._before is not None:
             report = UsageReported(-1, -1)  # what one of them used is not known
         if report == self._reported:
@@ -311,4 +310,4 @@ def _usage_reported(usage: Mapping[str, Any]) -> UsageReported:
         cache_write_tokens=total(written),
         reasoning_tokens=total(details.get("thinking_tokens")),
     )
-    return with_hours(found, (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens"))
+    return found.with_hours((usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens"))

@@ -40,7 +40,6 @@ from responses_mw.deltas import (
     UsageReported,
 )
 from responses_mw.errors import UpstreamProtocolError, UpstreamRefused
-from responses_mw.hour_caches import with_hours
 from responses_mw.sse import ServerSentEvent
 
 _INCOMPLETE: Mapping[str, StopReason] = {
@@ -271,4 +270,4 @@ def _usage_reported(usage: Mapping[str, Any]) -> UsageReported:
     )
     details = usage.get("cacheDetails") or ()
     hours = [each.get("inputTokens") for each in details if each.get("ttl") == "1h"]
-    return with_hours(found, hours[0] if hours else 0)
+    return found.with_hours(hours[0] if hours else 0)
