@@ -4,91 +4,30 @@ Odd scenes call two tools at once, even ones answer in words; every scene thinks
 its thoughts where the format knows that. What is said names the format and the scene.
 """
 
-import base64
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import orjson
 from bedrock_stream import delta, end, start, stop, stream
 from chat_turns import STREAM_BODY, WHOLE_BODY
+from handover_scenes import PLACES, Format, Json, Scene, sse
 from test_anthropic_types import BETA_TYPES, PLAIN_TYPES, typed
 from test_anthropic_types import described as anthropic_described
 from test_bedrock_types import described as bedrock_described
 from test_chat_types import exhaust
 from test_gemini_types import OfficialClient, normalised
 from test_responses_types import described as responses_described
-from upstream import Exchange
 
 from responses_mw.adapters.anthropic import AnthropicMessages
-from responses_mw.adapters.base import Adapter, UpstreamRequest
+from responses_mw.adapters.base import UpstreamRequest
 from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import OPENROUTER
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.openai_responses import OpenAIResponses
-
-Json = dict[str, Any]
-PLACES = ("home", "work")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What one model says at one step of the play. `hosted` are items that Responses says first."""
-
-    format: str
-    step: int
-    hosted: tuple[Json, ...] = ()
-
-    @property
-    def calls(self) -> bool:
-        return self.step % 2 == 1
-
-    @property
-    def thought(self) -> str:
-        return f"{self.format} thinks {self.step}."
-
-    @property
-    def text(self) -> str:
-        return f"{self.format} says {self.step}."
-
-    @property
-    def signature(self) -> str:
-        return base64.b64encode(f"{self.format} signs {self.step}".encode()).decode()
-
-    def id(self, place: str) -> str:
-        return f"call_{self.format}_{self.step}_{place}"
-
-
-@dataclass(frozen=True)
-class Format:
-    """`whole` and `streamed` say a scene; `judge` raises if a request is not a valid one."""
-
-    adapter: Adapter
-    model: str
-    whole: Callable[[Scene], Json]
-    streamed: Callable[[Scene], bytes]
-    judge: Callable[[UpstreamRequest], None]
-    content_type: str = "text/event-stream"
-
-    async def answer(self, exchange: Exchange, scene: Scene) -> None:
-        asked_for_stream = "stream" in exchange.path.lower() or exchange.json.get("stream")
-        if not asked_for_stream:
-            await exchange.whole(self.whole(scene))
-            return
-        await exchange.head(200, {"content-type": self.content_type, "connection": "close"})
-        await exchange.send(self.streamed(scene))
-        exchange.writer.close()
-
-    def check(self, exchange: Exchange) -> None:
-        self.judge(UpstreamRequest(exchange.path, exchange.json, exchange.headers))
-
-
-def sse(*events: Json) -> bytes:
-    return b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events)
-
 
 # --- chat completions
 

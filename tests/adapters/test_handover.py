@@ -11,7 +11,8 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from handover_formats import FORMATS, PLACES, Format, Scene
+from handover_formats import FORMATS
+from handover_scenes import PLACES, Format, Scene
 from openai import AsyncOpenAI
 from upstream import Exchange, Upstream, upstream
 
