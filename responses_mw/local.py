@@ -19,6 +19,7 @@ import orjson
 from responses_mw import weights
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import LLAMACPP
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.deltas import (
     Delta,
     ItemFinished,
@@ -128,9 +129,14 @@ class LocalModel:
                     accepted = True
                     yield UpstreamInfo(dropped=dropped)
                 if "prompt_progress" not in chunk:
-                    for delta in decoder.feed(ServerSentEvent(None, orjson.dumps(chunk))):
+                    event = ServerSentEvent(None, orjson.dumps(chunk))
+                    with well_formed(NAME):
+                        deltas = list(decoder.feed(event))
+                    for delta in deltas:
                         yield delta
-            for delta in decoder.close():
+            with well_formed(NAME):
+                deltas = list(decoder.close())
+            for delta in deltas:
                 yield delta
         finally:
             answer.stop()

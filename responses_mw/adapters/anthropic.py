@@ -16,7 +16,6 @@ from responses_mw.adapters.anthropic_hosted import SOURCES
 from responses_mw.adapters.anthropic_models import ModelRules, rules_for, scope_of
 from responses_mw.adapters.anthropic_options import REFUSED_THINKING
 from responses_mw.adapters.base import Framing, UpstreamRequest
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.upstream_errors import streamed_error, upstream_error
 from responses_mw.adapters.upstream_json import read_json
 from responses_mw.deltas import Delta
@@ -75,11 +74,7 @@ class AnthropicMessages:
             raise UpstreamProtocolError(
                 f"{self.name} answered with something other than a message", provider=self.name
             )
-        try:
-            events = list(events_of(message))
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self.name) from error
-        for event in events:
+        for event in list(events_of(message)):
             yield from decoder.read(event)
 
     def continued(

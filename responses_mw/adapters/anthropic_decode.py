@@ -18,7 +18,6 @@ from responses_mw.adapters.anthropic_blocks import (
 )
 from responses_mw.adapters.anthropic_hosted import CALLS, hosted_item
 from responses_mw.adapters.content_blocks import Block, Json, verbatim
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.repeats import Repeats
 from responses_mw.adapters.upstream_errors import streamed_error
 from responses_mw.adapters.upstream_json import (
@@ -106,10 +105,7 @@ class MessagesDecoder:
             raise self._broken("the stream ended without message_stop")
         if self._stop_reason != PAUSED:
             return iter(())
-        try:
-            return iter(self._end())
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self._provider) from error
+        return iter(self._end())
 
     def go_on(self) -> list[Json] | None:
         """What was said before a pause, for the API to go on from; None if there is no pause."""
@@ -127,13 +123,7 @@ class MessagesDecoder:
         said = [block.verbatim() for block in blocks]
         return [block for block in said if block.get("text") != ""]
 
-    def read(self, event: Any) -> list[Delta]:
-        try:
-            return self._read(event)
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self._provider) from error
-
-    def _read(self, event: Json) -> list[Delta]:
+    def read(self, event: Json) -> list[Delta]:
         match event["type"]:
             case "content_block_delta":
                 return self._blocks[self._first + event["index"]].grow(event["delta"])

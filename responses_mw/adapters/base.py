@@ -40,7 +40,8 @@ class UpstreamRequest:
 
 class Decoder(Protocol):
     """One streamed answer. NDJSON lines arrive as events with `event` None; an AWS event-stream
-    message has its event type, or its exception's, as `event`."""
+    message has its event type, or its exception's, as `event`. Where the answer has another shape
+    than its format says, whatever Python raises is left to the caller (`decoding`)."""
 
     def feed(self, event: ServerSentEvent) -> Iterator[Delta]: ...
 

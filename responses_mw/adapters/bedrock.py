@@ -21,7 +21,6 @@ from responses_mw.adapters.bedrock_encode import (
 )
 from responses_mw.adapters.bedrock_errors import http_error
 from responses_mw.adapters.bedrock_models import FamilyRules, rules_for, scope_of
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.upstream_json import read_json
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
@@ -63,12 +62,8 @@ class BedrockConverse:
 
     def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
         answer = read_json(body, provider=self.name)
-        try:
-            events = list(events_of(answer))
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self.name) from error
         decoder = self.decoder(turn)
-        for kind, event in events:
+        for kind, event in list(events_of(answer)):
             yield from decoder.read(kind, event)
         yield from decoder.close()
 

@@ -22,7 +22,6 @@ from responses_mw.adapters.bedrock_blocks import (
 )
 from responses_mw.adapters.bedrock_errors import is_exception, streamed_exception
 from responses_mw.adapters.content_blocks import Json, verbatim
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.upstream_json import (
     a_text,
     read_json,
@@ -91,18 +90,9 @@ class ConverseDecoder:
                 code="server_error",
                 provider=self._provider,
             )
-        try:
-            return iter(self._end())
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self._provider) from error
+        return iter(self._end())
 
-    def read(self, kind: str | None, event: Any) -> list[Delta]:
-        try:
-            return self._read(kind, event)
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self._provider) from error
-
-    def _read(self, kind: str | None, event: Json) -> list[Delta]:
+    def read(self, kind: str | None, event: Json) -> list[Delta]:
         match kind:
             case "contentBlockDelta":
                 return self._grow(event["contentBlockIndex"], event["delta"])

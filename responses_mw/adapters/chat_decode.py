@@ -13,7 +13,6 @@ from responses_mw.adapters.chat_calls import ChatCalls, NativeMessage
 from responses_mw.adapters.chat_dialects import ChatDialect
 from responses_mw.adapters.chat_reports import citations, logprob, url_citation, usage_report
 from responses_mw.adapters.chat_text import SurrogatePairs, ThinkTags
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.repeats import Repeats
 from responses_mw.adapters.upstream_errors import streamed_error
 from responses_mw.adapters.upstream_json import read_json, text_or_none
@@ -77,15 +76,12 @@ class ChatDecoder:
     def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
         if self._ended:
             return iter(())
-        try:
-            if event.data == END:
-                return iter(self._end())
-            chunk = self._parse(event.data)
-            if event.event == "error":
-                raise streamed_error(chunk, provider=self._dialect.name)
-            deltas = self._chunk(chunk)
-        except WRONG_SHAPE as exc:
-            raise wrong_shape(exc, self._dialect.name) from exc
+        if event.data == END:
+            return iter(self._end())
+        chunk = self._parse(event.data)
+        if event.event == "error":
+            raise streamed_error(chunk, provider=self._dialect.name)
+        deltas = self._chunk(chunk)
         self.repeats.learn(event, chunk)
         return iter(deltas)
 
@@ -110,16 +106,10 @@ class ChatDecoder:
                 "the stream ended without finish_reason and without [DONE]",
                 provider=self._dialect.name,
             )
-        try:
-            return iter(self._end())
-        except WRONG_SHAPE as exc:
-            raise wrong_shape(exc, self._dialect.name) from exc
+        return iter(self._end())
 
     def whole(self, body: bytes) -> list[Delta]:
-        try:
-            return [*self._chunk(self._parse(body), whole=True), *self._end()]
-        except WRONG_SHAPE as exc:
-            raise wrong_shape(exc, self._dialect.name) from exc
+        return [*self._chunk(self._parse(body), whole=True), *self._end()]
 
     # --- chunks
 

@@ -1,9 +1,12 @@
 """What reading an answer raises where it has another shape than its format says, and what that
 becomes.
 
-Decoders read what a format promises without asking first, since asking costs time at every delta;
-whoever calls them catches `WRONG_SHAPE` once and raises `wrong_shape` in its place.
+Decoders read what a format promises without asking first, since asking costs time at every delta,
+and catch none of it. Whoever calls them does, once: `Reading` for a stream, `well_formed` else.
 """
+
+import contextlib
+from collections.abc import Iterator
 
 from responses_mw.errors import UpstreamProtocolError
 
@@ -17,6 +20,15 @@ WRONG_SHAPE: tuple[type[Exception], ...] = (
 )
 
 _MAX_NAME = 60
+
+
+@contextlib.contextmanager
+def well_formed(name: str) -> Iterator[None]:
+    """Around what reads an answer of the provider `name`."""
+    try:
+        yield
+    except WRONG_SHAPE as error:
+        raise wrong_shape(error, name) from error
 
 
 def wrong_shape(error: Exception, name: str) -> UpstreamProtocolError:

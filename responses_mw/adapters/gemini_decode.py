@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.gemini_arguments import GrowingCall
 from responses_mw.adapters.gemini_reports import Sources, logprobs, usage_report
 from responses_mw.adapters.upstream_errors import streamed_error
@@ -110,18 +109,12 @@ class GeminiDecoder:
         return iter(self.read(read_json(event.data, provider=self._provider)))
 
     def read(self, chunk: Any) -> list[Delta]:
-        try:
-            if isinstance(chunk, list):  # a stream that is one JSON array, or its error
-                return [delta for entry in chunk for delta in self._chunk(entry)]
-            return self._chunk(chunk)
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self._provider) from error
+        if isinstance(chunk, list):  # a stream that is one JSON array, or its error
+            return [delta for entry in chunk for delta in self._chunk(entry)]
+        return self._chunk(chunk)
 
     def close(self) -> Iterator[Delta]:
-        try:
-            yield from self._end()
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self._provider) from error
+        yield from self._end()
 
     def _end(self) -> Iterator[Delta]:
         if self._finish is None and not self._blocked:

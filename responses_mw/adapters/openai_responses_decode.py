@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
 from responses_mw.adapters.openai_responses_events import (
     Json,
@@ -117,21 +116,18 @@ class ResponsesDecoder:
         if self._ended or event.data == b"[DONE]":
             return iter(())
         said = read_json(event.data, provider=self._dialect.name)
-        try:
-            kind = str(said.get("type") or event.event)
-            said["type"] = kind
-            reader = self._readers.get(kind)
-            if reader is not None:
-                return iter(reader(said))
-            if kind in _ENDS:
-                response = said["response"]
-                status = response.get("status")  # vLLM sends `completed` with an incomplete one
-                return self._end(response, _ENDS.get(f"response.{status}", _ENDS[kind]))
-            if kind == "error" or (said.get("error") and not kind.startswith("response.")):
-                raise failure_of(said, self._dialect.name)
-            return iter(self._other(said))
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self._dialect.name) from error
+        kind = str(said.get("type") or event.event)
+        said["type"] = kind
+        reader = self._readers.get(kind)
+        if reader is not None:
+            return iter(reader(said))
+        if kind in _ENDS:
+            response = said["response"]
+            status = response.get("status")  # vLLM sends `completed` with an incomplete one
+            return self._end(response, _ENDS.get(f"response.{status}", _ENDS[kind]))
+        if kind == "error" or (said.get("error") and not kind.startswith("response.")):
+            raise failure_of(said, self._dialect.name)
+        return iter(self._other(said))
 
     def close(self) -> Iterator[Delta]:
         if not self._ended:
@@ -144,20 +140,17 @@ class ResponsesDecoder:
 
     def whole(self, body: bytes) -> Iterator[Delta]:
         response = read_json(body, provider=self._dialect.name)
-        try:
-            status = response.get("status")
-            if "output" not in response and response.get("error"):
-                raise failure_of(response, self._dialect.name)
-            if status not in _ENDS.values():
-                raise UpstreamProtocolError(
-                    f"the upstream's answer has the status {status!r}; completed, incomplete or "
-                    "failed was expected",
-                    provider=self._dialect.name,
-                )
-            yield from self._introduce({"response": response})
-            yield from self._end(response, status)
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self._dialect.name) from error
+        status = response.get("status")
+        if "output" not in response and response.get("error"):
+            raise failure_of(response, self._dialect.name)
+        if status not in _ENDS.values():
+            raise UpstreamProtocolError(
+                f"the upstream's answer has the status {status!r}; completed, incomplete or "
+                "failed was expected",
+                provider=self._dialect.name,
+            )
+        yield from self._introduce({"response": response})
+        yield from self._end(response, status)
 
     # --- words
 

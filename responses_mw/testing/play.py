@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from responses_mw.adapters.base import PARSERS, Adapter
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.deltas import Delta
 from responses_mw.envelope import response_body
@@ -38,14 +39,22 @@ def play_recording(
     if whole is None:
         whole = not isinstance(recording, bytes) and Path(recording).suffix == ".json"
     turn = turn or Turn(model="recorded", spans=(), stream=not whole)
-    if whole:
-        return assemble(adapter.decode(body, turn))
-    return assemble(_stream(adapter, turn, body, chunk))
+    return assemble(_heard(adapter, turn, body, whole=whole, chunk=chunk))
 
 
 def _read(path: Path) -> bytes:
     raw = path.read_bytes()
     return base64.b64decode(raw) if path.suffix == ".b64" else raw
+
+
+def _heard(
+    adapter: Adapter, turn: Turn, body: bytes, *, whole: bool, chunk: int | None
+) -> Iterator[Delta]:
+    with well_formed(adapter.name):
+        if whole:
+            yield from adapter.decode(body, turn)
+        else:
+            yield from _stream(adapter, turn, body, chunk)
 
 
 def _stream(adapter: Adapter, turn: Turn, body: bytes, chunk: int | None) -> Iterator[Delta]:

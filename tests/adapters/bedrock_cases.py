@@ -13,6 +13,7 @@ from cases import Recording, one_stream_per_vendor_and_feature, recorded
 from responses_mw.adapters.base import Adapter
 from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.bedrock_invoke import BedrockInvoke
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.deltas import Delta
 from responses_mw.eventstream import EventStreamParser
 from responses_mw.testing import play_recording
@@ -62,6 +63,7 @@ def play(recording: Recording, body: bytes | None = None, chunk: int | None = No
     )
 
 
+@well_formed("bedrock")
 def deltas_of(
     adapter: Adapter, body: bytes, *, streamed: bool, turn: Turn | None = None
 ) -> list[Delta]:

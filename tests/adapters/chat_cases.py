@@ -11,6 +11,7 @@ from cases import Recording, recorded
 
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import DIALECTS, GENERIC
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.deltas import Delta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from responses_mw.sse import ServerSentEvent, SSEParser
 from responses_mw.turn import Turn
@@ -63,6 +64,7 @@ def stream_of(chunks: Iterable[dict[str, Any]], *, done: bool = True) -> bytes:
     return b"".join([*frames, b"data: [DONE]\n\n"] if done else frames)
 
 
+@well_formed("chat")
 def decode_stream(adapter: ChatCompletions, body: bytes, turn: Turn = TURN) -> list[Delta]:
     decoder = adapter.decoder(turn)
     deltas = [delta for event in frames(body) for delta in decoder.feed(event)]

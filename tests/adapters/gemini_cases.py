@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from cases import Recording, one_stream_per_vendor_and_feature, recorded
 
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.gemini_encode import VERTEX_AI
 from responses_mw.deltas import Delta
@@ -51,6 +52,7 @@ def play(recording: Recording, chunk: int | None = None) -> list[dict[str, Any]]
     )
 
 
+@well_formed("gemini")
 def deltas_of(
     body: bytes, *, streamed: bool = False, turn: Turn = TURN, adapter: Gemini | None = None
 ) -> list[Delta]:

@@ -6,6 +6,7 @@ import pytest
 from cases import Recording, one_stream_per_vendor_and_feature, recorded
 
 from responses_mw.adapters.anthropic import AnthropicMessages
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.deltas import Delta, NativeTurn
 from responses_mw.sse import SSEParser
 from responses_mw.testing import play_recording
@@ -44,6 +45,7 @@ def play(recording: Recording, chunk: int | None = None) -> list[dict[str, Any]]
     )
 
 
+@well_formed("anthropic")
 def deltas_of(body: bytes, *, streamed: bool, turn: Turn = TURN) -> list[Delta]:
     if not streamed:
         return list(ADAPTER.decode(body, turn))

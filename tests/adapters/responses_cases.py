@@ -10,6 +10,7 @@ import orjson
 from cases import Recording, one_stream_per_vendor_and_feature, recorded
 
 from responses_mw.adapters import openai_responses_dialects as dialects
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.adapters.openai_responses import OpenAIResponses
 from responses_mw.deltas import (
     Canonical,
@@ -111,6 +112,7 @@ def answered_upstream(recording: Recording) -> dict[str, Any]:
     return dict(said_upstream(recording)[-1]["response"])
 
 
+@well_formed("responses")
 def decoded(
     *events: dict[str, Any], adapter: OpenAIResponses | None = None, turn: Turn = TURN
 ) -> list[Delta]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from responses_mw.adapters.anthropic import AnthropicMessages
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.deltas import (
     AnnotationAdded,
     Delta,
@@ -62,6 +63,7 @@ def block_of(index: int, start: dict[str, Any], *deltas: dict[str, Any]) -> list
     ]
 
 
+@well_formed("anthropic")
 def decoded(*events: dict[str, Any], turn: Turn = TURN) -> list[Delta]:
     decoder = ADAPTER.decoder(turn)
     return [d for event in sse(*events) for d in decoder.feed(event)] + list(decoder.close())

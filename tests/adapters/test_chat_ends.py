@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from responses_mw.adapters import chat_dialects as dialects
 from responses_mw.adapters.chat_completions import ChatCompletions
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.deltas import (
     ReasoningDelta,
     RefusalDelta,
@@ -256,7 +257,7 @@ def test_what_is_no_chat_completion_is_the_upstreams_mistake(data):
 
 def test_a_whole_answer_of_another_form_is_the_upstreams_mistake():
     for body in (b"{}", b'{"choices": []}', b'{"choices": 7}', b'{"choices": [7]}'):
-        with pytest.raises(UpstreamProtocolError):
+        with pytest.raises(UpstreamProtocolError), well_formed("chat"):
             CHAT.decode(body, TURN)
 
 

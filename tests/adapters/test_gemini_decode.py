@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from gemini_cases import ADAPTERS, TURN
 
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.deltas import (
     AnnotationAdded,
     Delta,
@@ -31,6 +32,7 @@ def candidate(*parts: Any, finish: str | None = "STOP", **more: Any) -> dict[str
     return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, **ended, **more}]}
 
 
+@well_formed("gemini")
 def streamed(*chunks: Any) -> list[Delta]:
     decoder = ADAPTER.decoder(TURN)
     found: list[Delta] = []

@@ -25,7 +25,7 @@ from mutations import CASES, Case, changed, mutated
 from responses_mw.adapters.base import PARSERS, Adapter, Counts
 from responses_mw.adapters.bedrock_invoke import BedrockInvoke
 from responses_mw.adapters.chat_completions import ChatCompletions
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
+from responses_mw.adapters.decoding import well_formed, wrong_shape
 from responses_mw.adapters.openai_responses import OpenAIResponses
 from responses_mw.adapters.reading import Reading
 from responses_mw.deltas import Canonical, Delta, ItemFinished, NativeTurn, UsageReported, singly
@@ -64,10 +64,8 @@ at_random = settings(
 def read(case: Case, body: bytes) -> Iterator[Delta]:
     """As the transport does."""
     if not case.recording.streamed:
-        try:
+        with well_formed(case.adapter.name):
             yield from case.adapter.decode(body, case.turn)
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, case.adapter.name) from error
         return
     decoder = case.adapter.decoder(case.turn)
     reading, said = Reading(decoder, case.adapter.framing, name=case.adapter.name), list[Delta]()
@@ -77,7 +75,8 @@ def read(case: Case, body: bytes) -> Iterator[Delta]:
         yield from singly(said)
         raise
     yield from singly(said)
-    yield from decoder.close()
+    with well_formed(case.adapter.name):
+        yield from decoder.close()
 
 
 def check(case: Case, body: bytes) -> None:
