@@ -58,7 +58,7 @@ class KeyRoutes:
     async def info(self, request: Request) -> Response:
         await self._check(request)
         named = request.query_params.get("key", "")
-        (key,) = await self._found([named])
+        key = await self._found(named)
         if key is None:
             raise NotFound("There is no such key.", param="key")
         return json_response(key_making.shown(key))
@@ -68,9 +68,10 @@ class KeyRoutes:
         await self._check(request)
         asked = Revoked.parse(await read_body(request, limit=MOST_BODY_BYTES))
         store = (await kept(self._app.open())).store
+        found = [await self._found(named) for named in asked.keys]
         revoked = [
             key.id
-            for key in await self._found(asked.keys)
+            for key in found
             if key is not None and await kept(store.revoke_key(key.id, at=datetime.now(UTC)))
         ]
         if not revoked:
@@ -81,10 +82,9 @@ class KeyRoutes:
         await self._owner(request)
         check_master(request)
 
-    async def _found(self, named: list[str]) -> list[StoredKey | None]:
+    async def _found(self, named: str) -> StoredKey | None:
+        """By the key itself, or by its id."""
         store = (await kept(self._app.open())).store
-        by_id = {key.id: key for key in await kept(store.keys())}
-        return [
-            await kept(store.key(digest_of(name))) if name.startswith(PREFIX) else by_id.get(name)
-            for name in named
-        ]
+        if named.startswith(PREFIX):
+            return await kept(store.key(digest_of(named)))
+        return await kept(store.key_by_id(named))

@@ -73,6 +73,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, 0)
 
 KEY = f"SELECT {_KEY_COLUMNS} FROM rmw_key WHERE digest = $1"
 
+KEY_BY_ID = f"SELECT {_KEY_COLUMNS} FROM rmw_key WHERE id = $1"
+
 KEYS = f"SELECT {_KEY_COLUMNS} FROM rmw_key ORDER BY created_at, id"
 
 OWNERS_KEYS = f"SELECT {_KEY_COLUMNS} FROM rmw_key WHERE owner = $1 ORDER BY created_at, id"

@@ -188,6 +188,10 @@ class Accounts:
         """Expired and revoked ones, too."""
         self._keeps_none()
 
+    async def key_by_id(self, id: str) -> StoredKey | None:
+        """Likewise."""
+        return next((key for key in await self.keys() if key.id == id), None)
+
     async def keys(self, *, owner: str | None = None) -> list[StoredKey]:
         """Oldest first."""
         self._keeps_none()

@@ -118,6 +118,10 @@ class MemoryAccounts(SessionStore):
     async def key(self, digest: bytes) -> StoredKey | None:
         return next((kept.key for kept in self._keys.values() if kept.digest == digest), None)
 
+    async def key_by_id(self, id: str) -> StoredKey | None:
+        kept = self._keys.get(id)
+        return None if kept is None else kept.key
+
     async def keys(self, *, owner: str | None = None) -> list[StoredKey]:
         found = [kept.key for kept in self._keys.values() if owner in (None, kept.key.owner)]
         return sorted(found, key=lambda key: (key.created_at, key.id))

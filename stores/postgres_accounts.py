@@ -89,6 +89,10 @@ class PostgresAccounts(SessionStore):
         rows = await self._fetch(sql.KEY, digest)
         return sql.key_of(rows[0]) if rows else None
 
+    async def key_by_id(self, id: str) -> StoredKey | None:
+        rows = await self._fetch(sql.KEY_BY_ID, id) if possible(id) else []
+        return sql.key_of(rows[0]) if rows else None
+
     async def keys(self, *, owner: str | None = None) -> list[StoredKey]:
         if owner is None:
             rows = await self._fetch(sql.KEYS)

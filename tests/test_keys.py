@@ -12,10 +12,11 @@ from keyed import MASTER, Dear, ask, bearer, error, make, running, served
 from responses_mw.app import ResponsesApp
 from responses_mw.cli.standalone import Standalone
 from responses_mw.deltas import Delta, OutputItem
-from responses_mw.keys import KNOWN_S, KeyRing, new_secret
+from responses_mw.keys import KNOWN_S, KeyRing, digest_of, new_secret
 from responses_mw.testing import EchoProvider
 from responses_mw.turn import Turn
 from stores import MemoryStore, SessionStore, open_store
+from stores.accounts import StoredKey
 
 __all__ = ["store", "store_url"]
 
@@ -37,6 +38,24 @@ async def test_a_key_is_shown_once_and_kept_as_a_digest(store: SessionStore) -> 
     assert (told["owner"], told["name"], told["models"]) == ("ann", "for ann", ["echo"])
     assert (told["max_budget"], told["spent"], told["rpm"]) == (1.5, 0, 3)
     assert missing.status_code == 404
+
+
+class Unlisted(MemoryStore):
+    async def keys(self, *, owner: str | None = None) -> list[StoredKey]:
+        raise AssertionError("all keys were read")
+
+
+async def test_telling_and_revoking_one_key_reads_no_others() -> None:
+    store = Unlisted()
+    async with running(served(store)) as http:
+        found = await store.key(digest_of(await make(http)))
+        assert found is not None
+        told = await http.get(f"/key/info?key={found.id}", headers=bearer(MASTER))
+        body = {"keys": ["nobody", found.id, found.id]}
+        revoked = await http.post("/key/delete", json=body, headers=bearer(MASTER))
+
+    assert told.json()["id"] == found.id
+    assert revoked.json()["deleted_keys"] == [found.id]
 
 
 @pytest.mark.parametrize(

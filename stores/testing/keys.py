@@ -22,7 +22,7 @@ def key(id: str = "k", owner: str = OWNER, **given: Any) -> StoredKey:
 
 
 class KeyTests(StoreHooks):
-    async def test_a_key_reads_back_by_its_digest(self, store: SessionStore) -> None:
+    async def test_a_key_reads_back_by_its_digest_and_its_id(self, store: SessionStore) -> None:
         full = key(
             name="n\u00e4me",
             models=("a", "b"),
@@ -39,6 +39,9 @@ class KeyTests(StoreHooks):
         assert await store.key(b"1" * 32) == full
         assert await store.key(b"2" * 32) == key("bare", STRANGER)
         assert await store.key(b"3" * 32) is None
+        assert await store.key_by_id("k") == full
+        assert await store.key_by_id("bare") == key("bare", STRANGER)
+        assert [await store.key_by_id(id) for id in ("nobody", "", "k\x00", "\ud800")] == [None] * 4
         assert await store.keys() == [key("bare", STRANGER), full]
         assert await store.keys(owner=STRANGER) == [key("bare", STRANGER)]
         assert await store.keys(owner="nobody") == []
