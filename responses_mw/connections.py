@@ -1,54 +1,60 @@
-"""Connections to upstreams: httpx's transport over aiohttp, and what their errors mean.
-
-The transport is called by itself: cookies, redirects and credentials, which a client adds, must not
-reach an upstream.
-"""
+"""Whom to ask for an upstream's answers, what their errors mean, and how bodies are read."""
 
 import os
 import ssl
-import urllib.request
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
 
 import httpx
 
+from responses_mw.addresses import Address, proxy_for
 from responses_mw.errors import (
     UpstreamError,
     UpstreamProtocolError,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-
-if TYPE_CHECKING:
-    import aiohttp
+from responses_mw.http1 import NoConnection
+from responses_mw.pool import Pool
 
 _IDLE_S = 15.0
 _IDLE_NEARBY_S = 4.0
 
 
-def new_transport(base_url: str) -> httpx.AsyncBaseTransport:
-    # It takes 0.1 s to import, and only applications that call upstreams need it.
-    import aiohttp
-    from httpx_aiohttp import AiohttpTransport
+class Answer(Protocol):
+    """As `http1.Answer` is."""
 
+    status: int
+    headers: dict[str, str]
+
+    async def read(self) -> bytes: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Connections(Protocol):
+    async def post(self, address: Address, headers: Mapping[str, str], body: bytes) -> Answer:
+        """`headers` are all that are sent. Raises NoConnection, ConnectionBroke, TimeoutError, and
+        ValueError for what cannot be sent."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+def connections_to(base_url: str, *, connect_s: float, silence_s: float) -> Connections:
+    """Of the running event loop. `silence_s` bounds every wait for the upstream."""
     secure = base_url.lower().startswith("https:")
-    context = _trusted() if secure else True
+    context = _trusted() if secure else None
     # Servers nearby close what was idle for five seconds, and a request that meets that is lost;
     # a new connection to them costs nothing.
     idle_s = _IDLE_S if secure else _IDLE_NEARBY_S
+    proxy = proxy_for(base_url)
+    if proxy is None:
+        return Pool(base_url, context, connect_s=connect_s, silence_s=silence_s, idle_s=idle_s)
+    # It takes 0.1 s to import.
+    from responses_mw.proxied import Proxied
 
-    def session() -> "aiohttp.ClientSession":
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=idle_s),
-            # Cookies of one user's answer must not go out with another's request.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Not trust_env: it reads .netrc at every request, and sends what it finds.
-            proxy=_proxy_for(base_url),
-        )
-
-    # Its own context is for sessions that it makes itself.
-    return AiohttpTransport(verify=False, client=session)
+    return Proxied(proxy, context, connect_s=connect_s, silence_s=silence_s, idle_s=idle_s)
 
 
 def _trusted() -> ssl.SSLContext:
@@ -60,44 +66,21 @@ def _trusted() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, ...) or the system names for `url`."""
-    parts = urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or parts.hostname is None or urllib.request.proxy_bypass(parts.hostname):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+# --- errors
 
 
-def network_errors() -> tuple[type[Exception], ...]:
-    import aiohttp
-
-    return (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
-
-
-def never_asked(error: UpstreamUnavailable) -> bool:
-    """Only then is it certain that nobody has begun to answer: there was no connection, or a kept
-    one was closing before the request was written to it."""
-    import aiohttp
-
-    cause = error.__cause__ and error.__cause__.__cause__
-    closing = cause and isinstance(cause.__cause__, aiohttp.ClientConnectionResetError)
-    return bool(closing) or isinstance(cause, aiohttp.ClientConnectorError)
+NETWORK_ERRORS = (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL)
+"""Whatever asking and reading raises."""
 
 
 def translated(error: BaseException, *, name: str, silence_s: float) -> UpstreamError:
-    """Theirs as ours. httpx-aiohttp calls every broken connection a ConnectTimeout: the cause
-    says what it was."""
-    import aiohttp
-
-    cause = error.__cause__ if isinstance(error, httpx.TransportError) else None
-    cause = cause or error
-    reason = str(cause) or type(cause).__name__
-    match cause:
+    """Theirs as ours."""
+    reason = str(error) or type(error).__name__
+    match error:
         case httpx.DecodingError():
             message = f"{name} sent a body that its content-encoding does not decode"
             return UpstreamProtocolError(message, provider=name)
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+        case NoConnection():
             message = f"no connection to {name}: {reason}"
         case TimeoutError():
             message = f"{name} said nothing for {silence_s:g} s"
@@ -107,18 +90,39 @@ def translated(error: BaseException, *, name: str, silence_s: float) -> Upstream
     return UpstreamUnavailable(message, provider=name)
 
 
-def chunks_of(response: httpx.Response) -> AsyncIterator[bytes]:
-    """As they come over the wire; httpx decodes them only where there is something to decode."""
-    if "content-encoding" in response.headers:
-        return response.aiter_bytes()
-    stream: Any = response.stream
-    return aiter(stream)
+# --- bodies
 
 
-async def read_body(response: httpx.Response, limit: int, *, cut: bool = False) -> bytes:
+class Decoded:
+    """An answer whose body is compressed, by httpx's decoders."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status, self.headers = answer.status, answer.headers
+        self._answer = answer
+        headers = {"content-encoding": answer.headers["content-encoding"]}
+        response = httpx.Response(answer.status, headers=headers, stream=_Raw(answer))
+        self._chunks = response.aiter_bytes()
+
+    async def read(self) -> bytes:
+        return await anext(self._chunks, b"")
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+class _Raw(httpx.AsyncByteStream):
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._answer.read():
+            yield chunk
+
+
+async def read_body(answer: Answer, limit: int, *, cut: bool = False) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    async for chunk in chunks_of(response):
+    while chunk := await answer.read():
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
 import orjson
 
 from responses_mw import outgoing
@@ -24,11 +23,13 @@ from responses_mw.adapters.base import (
 )
 from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.reading import Reading
+from responses_mw.addresses import Address, address_of, without_credentials
 from responses_mw.connections import (
-    chunks_of,
-    network_errors,
-    never_asked,
-    new_transport,
+    NETWORK_ERRORS,
+    Answer,
+    Connections,
+    Decoded,
+    connections_to,
     read_body,
     translated,
 )
@@ -36,8 +37,8 @@ from responses_mw.deltas import Delta, UpstreamInfo, singly
 from responses_mw.errors import (
     UpstreamError,
     UpstreamProtocolError,
-    UpstreamUnavailable,
 )
+from responses_mw.http1 import NoConnection
 from responses_mw.turn import Turn
 
 Auth = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Mapping[str, str]]]
@@ -50,6 +51,8 @@ _LEAST_SECRET = 8
 _MOST_ADDRESSES = 1000
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_UNSIGNED = {"accept": "*/*", "accept-encoding": "gzip, deflate"}
+"""What a proxy on the way may change cannot be signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +83,12 @@ class HTTPProvider:
     ) -> None:
         """`stream` forces how the upstream is asked; None asks the way the client did."""
         self.adapter = adapter
-        self.base_url = base_url.rstrip("/")
+        self.base_url, basic = without_credentials(base_url.rstrip("/"))
         self.name = name or adapter.name
         self._headers = {
             "content-type": "application/json",
             "user-agent": "responses-mw",
+            **({"authorization": basic} if basic else {}),
             **_lowered(headers or {}),
         }
         self._auth = auth
@@ -94,11 +98,8 @@ class HTTPProvider:
         self._continues = adapter if isinstance(adapter, Continues) else None
         self.extra_body: Mapping[str, Any] = {}
         """Of every turn's request here; what a turn has of its own wins."""
-        self._urls: dict[str, httpx.URL] = {}
-        self._timeout_extensions = {
-            "timeout": {"connect": self._timeouts.connect, "read": self._timeouts.read}
-        }
-        self._transports: dict[asyncio.AbstractEventLoop, httpx.AsyncBaseTransport] = {}
+        self._addresses: dict[str, Address] = {}
+        self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
 
     def __repr__(self) -> str:
         return f"HTTPProvider({self.name!r}, base_url={self.base_url!r})"
@@ -111,28 +112,28 @@ class HTTPProvider:
     async def batches(self, turn: Turn) -> AsyncIterator[list[Delta]]:
         """The deltas of one network read at a time."""
         streamed = turn.stream if self._stream is None else self._stream
-        request, response = await self._asked(
+        request, answer = await self._asked(
             turn if turn.stream == streamed else replace(turn, stream=streamed)
         )
         try:
-            yield [self._accepted(request, response)]
-            if self._continues is None and (not streamed or _is_json(response)):
-                body = await self._whole(response)
+            yield [self._accepted(request, answer)]
+            if self._continues is None and (not streamed or _is_json(answer)):
+                body = await self._whole(answer)
                 with self._well_formed():
                     deltas = list(self.adapter.decode(body, turn))
                 yield deltas
                 return
             decoder = self.adapter.decoder(turn)
             while True:
-                async for deltas in self._heard(response, decoder, streamed=streamed):
+                async for deltas in self._heard(answer, decoder, streamed=streamed):
                     yield deltas
                 if self._continues is None:
                     break
                 again = self._continues.continued(request, decoder)
                 if again is None:
                     break
-                await response.aclose()
-                response = await self._sent(again)
+                await answer.aclose()
+                answer = await self._sent(again)
             with self._well_formed():
                 last = list(decoder.close())
             if last:
@@ -141,23 +142,23 @@ class HTTPProvider:
             error.hide(self._secrets)
             raise
         finally:
-            await response.aclose()
+            await answer.aclose()
 
     async def count(self, turn: Turn) -> int | None:
         """Input tokens, as the upstream counts them; None where it does not."""
         if not isinstance(self.adapter, Counts):
             return None
-        response = await self._send(self.adapter.count(turn))
+        answer = await self._send(self.adapter.count(turn))
         try:
-            if response.status_code in (404, 405, 501):  # it speaks the format, but not all of it
+            if answer.status in (404, 405, 501):  # it speaks the format, but not all of it
                 return None
-            if response.status_code >= 400:
-                raise await self._refusal(response)
-            body = await self._whole(response)
+            if answer.status >= 400:
+                raise await self._refusal(answer)
+            body = await self._whole(answer)
             with self._well_formed():
                 return self.adapter.counted(body)
         finally:
-            await response.aclose()
+            await answer.aclose()
 
     def scope(self, turn: Turn) -> str:
         """Native turns of this scope can be read there."""
@@ -165,21 +166,21 @@ class HTTPProvider:
 
     async def aclose(self) -> None:
         """Closes this event loop's connections; loops that are gone took theirs with them."""
-        transport = self._transports.pop(asyncio.get_running_loop(), None)
-        if transport is not None:
-            await transport.aclose()
+        connections = self._connections.pop(asyncio.get_running_loop(), None)
+        if connections is not None:
+            await connections.aclose()
 
     # --- asking
 
-    async def _asked(self, turn: Turn) -> tuple[UpstreamRequest, httpx.Response]:
+    async def _asked(self, turn: Turn) -> tuple[UpstreamRequest, Answer]:
         """The request that was accepted: an adapter may revise one that was refused, once."""
         if self.extra_body:
             turn = replace(turn, extra_body={**self.extra_body, **turn.extra_body})
         request = self.adapter.encode(turn)
-        response = await self._send(request)
-        if response.status_code < 400:
-            return request, response
-        refusal = await self._refusal(response)
+        answer = await self._send(request)
+        if answer.status < 400:
+            return request, answer
+        refusal = await self._refusal(answer)
         again = None
         if isinstance(self.adapter, Revises):
             again = self.adapter.revised(turn, request, refusal)
@@ -187,71 +188,72 @@ class HTTPProvider:
             raise refusal
         return again, await self._sent(again)
 
-    async def _sent(self, request: UpstreamRequest) -> httpx.Response:
-        response = await self._send(request)
-        if response.status_code >= 400:
-            raise await self._refusal(response)
-        return response
+    async def _sent(self, request: UpstreamRequest) -> Answer:
+        answer = await self._send(request)
+        if answer.status >= 400:
+            raise await self._refusal(answer)
+        return answer
 
-    async def _send(self, request: UpstreamRequest) -> httpx.Response:
-        transport = self._transport()
+    async def _send(self, request: UpstreamRequest) -> Answer:
+        connections = self._connected()
         body = orjson.dumps(request.body)
         for attempt in range(self._timeouts.connect_retries + 1):
-            url, headers = await self._addressed(request, body)
-            asked = httpx.Request(
-                "POST", url, headers=headers, content=body, extensions=self._timeout_extensions
-            )
+            address, headers = await self._addressed(request, body)
             try:
-                with self._translated():
-                    return await transport.handle_async_request(asked)
-            except UpstreamUnavailable as error:
-                if attempt == self._timeouts.connect_retries or not never_asked(error):
-                    raise
-                await asyncio.sleep(0.05 * 4**attempt)
+                answer = await connections.post(address, headers, body)
+            except NETWORK_ERRORS as error:
+                if attempt == self._timeouts.connect_retries or not isinstance(error, NoConnection):
+                    raise self._told(error) from error
+            else:
+                return Decoded(answer) if "content-encoding" in answer.headers else answer
+            await asyncio.sleep(0.05 * 4**attempt)
         raise AssertionError("the last attempt returns or raises")
 
     async def _addressed(
         self, request: UpstreamRequest, body: bytes
-    ) -> tuple[httpx.URL, dict[str, str]]:
-        """URL and headers; what is signed is exactly what will be sent."""
-        url = self._url(self.base_url + request.path)
-        headers = {**self._headers, **_lowered(request.headers)}
+    ) -> tuple[Address, dict[str, str]]:
+        """What is signed is exactly what will be sent."""
+        address = self._address(self.base_url + request.path)
+        headers = {
+            "host": address.netloc,
+            **self._headers,
+            **_lowered(request.headers),
+            "content-length": str(len(body)),
+        }
         if self._auth is not None:
-            headers["host"] = url.netloc.decode()
-            headers["content-length"] = str(len(body))
-            made = _lowered(await self._auth("POST", str(url), headers, body))
+            made = _lowered(await self._auth("POST", address.url, headers, body))
             self._secrets = (*_secrets_of(self._headers), *_secrets_of(made))
             headers |= made
-        # After signing: what a proxy may change cannot be signed.
-        headers |= outgoing.HEADERS.get(outgoing.NONE)
-        return url, headers
+        return address, {**_UNSIGNED, **headers, **outgoing.HEADERS.get(outgoing.NONE)}
 
-    def _url(self, address: str) -> httpx.URL:
-        """Quoted as aiohttp will quote it. Models are few, and each has an address or two."""
-        url = self._urls.get(address)
-        if url is None:
-            from yarl import URL
-
-            if len(self._urls) >= _MOST_ADDRESSES:  # behind a wildcard, clients name models
-                self._urls.clear()
+    def _address(self, url: str) -> Address:
+        """Models are few, and each has an address or two."""
+        address = self._addresses.get(url)
+        if address is None:
+            if len(self._addresses) >= _MOST_ADDRESSES:  # behind a wildcard, clients name models
+                self._addresses.clear()
             with self._translated():
-                url = self._urls[address] = httpx.URL(str(URL(address)))
-        return url
+                address = self._addresses[url] = address_of(url)
+        return address
 
-    def _transport(self) -> httpx.AsyncBaseTransport:
+    def _connected(self) -> Connections:
         loop = asyncio.get_running_loop()
-        transport = self._transports.get(loop)
-        if transport is None:
-            for gone in [old for old in self._transports if old.is_closed()]:
-                del self._transports[gone]
-            transport = self._transports[loop] = new_transport(self.base_url)
-        return transport
+        connections = self._connections.get(loop)
+        if connections is None:
+            for gone in [old for old in self._connections if old.is_closed()]:
+                del self._connections[gone]
+            timeouts = self._timeouts
+            with self._translated():
+                connections = self._connections[loop] = connections_to(
+                    self.base_url, connect_s=timeouts.connect, silence_s=timeouts.read
+                )
+        return connections
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except network_errors() as error:
+        except NETWORK_ERRORS as error:
             raise self._told(error) from error
 
     def _told(self, error: BaseException) -> UpstreamError:
@@ -259,45 +261,44 @@ class HTTPProvider:
 
     # --- hearing
 
-    def _accepted(self, request: UpstreamRequest, response: httpx.Response) -> UpstreamInfo:
+    def _accepted(self, request: UpstreamRequest, answer: Answer) -> UpstreamInfo:
         names = ("x-request-id", "request-id", "x-amzn-requestid")
-        upstream_id = next((found for n in names if (found := response.headers.get(n))), None)
+        upstream_id = next((found for n in names if (found := answer.headers.get(n))), None)
         return UpstreamInfo(upstream_id=upstream_id, dropped=request.dropped)
 
-    async def _refusal(self, response: httpx.Response) -> UpstreamError:
+    async def _refusal(self, answer: Answer) -> UpstreamError:
         try:
             with self._translated():
-                body = await read_body(response, _MAX_ERROR_BYTES, cut=True)
+                body = await read_body(answer, _MAX_ERROR_BYTES, cut=True)
         finally:
-            await response.aclose()
-        error = self.adapter.error(response.status_code, _lowered(response.headers), body)
+            await answer.aclose()
+        error = self.adapter.error(answer.status, answer.headers, body)
         error.hide(self._secrets)  # some repeat what they were sent
         return error
 
-    async def _whole(self, response: httpx.Response) -> bytes:
+    async def _whole(self, answer: Answer) -> bytes:
         with self._translated():
-            return await read_body(response, _MAX_ANSWER_BYTES)
+            return await read_body(answer, _MAX_ANSWER_BYTES)
 
     async def _heard(
-        self, response: httpx.Response, decoder: Decoder, *, streamed: bool
+        self, answer: Answer, decoder: Decoder, *, streamed: bool
     ) -> AsyncIterator[list[Delta]]:
         """All that an answer says but its end, which the decoder's `close` does."""
-        if self._continues is not None and (not streamed or _is_json(response)):
-            body = await self._whole(response)
+        if self._continues is not None and (not streamed or _is_json(answer)):
+            body = await self._whole(answer)
             with self._well_formed():
                 deltas = list(self._continues.read_whole(body, decoder))
             yield deltas
             return
-        self._check_framing(response)
+        self._check_framing(answer)
         reading = Reading(decoder, self.adapter.framing, name=self.name)
-        chunks = chunks_of(response)
         while True:
             # A context manager would cost as much as a short event does.
             try:
-                chunk = await anext(chunks, None)
-            except network_errors() as error:
+                chunk = await answer.read()
+            except NETWORK_ERRORS as error:
                 raise self._told(error) from error
-            if chunk is None:
+            if not chunk:
                 break
             deltas = []
             try:
@@ -317,8 +318,8 @@ class HTTPProvider:
         except WRONG_SHAPE as error:
             raise wrong_shape(error, self.name) from error
 
-    def _check_framing(self, response: httpx.Response) -> None:
-        content_type = response.headers.get("content-type", "")
+    def _check_framing(self, answer: Answer) -> None:
+        content_type = answer.headers.get("content-type", "")
         if content_type.startswith("text/html"):
             raise UpstreamProtocolError(
                 f"{self.name} answered {content_type!r} where a stream was asked for; "
@@ -337,6 +338,6 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _is_json(response: httpx.Response) -> bool:
-    content_type: str = response.headers.get("content-type", "")
+def _is_json(answer: Answer) -> bool:
+    content_type: str = answer.headers.get("content-type", "")
     return content_type.partition(";")[0].strip() == "application/json"

@@ -3,113 +3,24 @@
 import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import orjson
 import pytest
 from upstream import Exchange, upstream
+from wordy import ASK, ASK_WHOLE, Asking, Words, ask, providers, texts, three_words
 
-from responses_mw.adapters.base import Framing, UpstreamRequest
-from responses_mw.adapters.upstream_errors import upstream_error
-from responses_mw.deltas import Delta, Stopped, TextDelta, UpstreamInfo
+from responses_mw.deltas import TextDelta, UpstreamInfo
 from responses_mw.errors import (
-    UpstreamError,
     UpstreamProtocolError,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from responses_mw.sse import ServerSentEvent
-from responses_mw.transport import HTTPProvider, Timeouts
-from responses_mw.turn import Span, Turn
+from responses_mw.transport import HTTPProvider
+from responses_mw.turn import Turn
 
-ASK = Turn(model="m", spans=[Span([])], stream=True)
-ASK_WHOLE = Turn(model="m", spans=[Span([])])
-
-
-class Words:
-    """The smallest wire format: each event is a JSON string, null ends the answer."""
-
-    name = "words"
-
-    def __init__(self, framing: Framing = "sse") -> None:
-        self.framing: Framing = framing
-
-    def scope(self, turn: Turn) -> str:
-        return "words"
-
-    def encode(self, turn: Turn) -> UpstreamRequest:
-        return UpstreamRequest("/say", {"stream": turn.stream}, {"x-extra": "1"}, ("top_p",))
-
-    def decode(self, body: bytes, turn: Turn) -> Iterator[Delta]:
-        yield TextDelta(orjson.loads(body))
-        yield Stopped()
-
-    def decoder(self, turn: Turn) -> "WordsDecoder":
-        return WordsDecoder()
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return upstream_error(status, headers, body, provider="words")
-
-
-class WordsDecoder:
-    def __init__(self) -> None:
-        self._stopped = False
-
-    def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
-        word = orjson.loads(event.data)
-        self._stopped = word is None
-        yield Stopped() if word is None else TextDelta(word)
-
-    def close(self) -> Iterator[Delta]:
-        if not self._stopped:
-            raise UpstreamProtocolError("the answer was cut short")
-        return iter(())
-
-
-@pytest.fixture
-async def providers() -> AsyncIterator[list[HTTPProvider]]:
-    made: list[HTTPProvider] = []
-    yield made
-    for provider in made:
-        await provider.aclose()
-
-
-class Asking:
-    """Makes providers and closes them."""
-
-    def __init__(self, made: list[HTTPProvider]) -> None:
-        self._made = made
-
-    async def __call__(
-        self, url: str, turn: Turn = ASK, *, framing: Framing = "sse", read: float = 5.0
-    ) -> list[Delta]:
-        timeouts = Timeouts(connect=1.0, read=read)
-        provider = HTTPProvider(
-            Words(framing),
-            base_url=url,
-            headers={"authorization": "Bearer sk-x"},
-            timeouts=timeouts,
-        )
-        self._made.append(provider)
-        return [delta async for delta in provider.stream(turn)]
-
-
-@pytest.fixture
-def ask(providers: list[HTTPProvider]) -> Asking:
-    return Asking(providers)
-
-
-def texts(deltas: list[Delta]) -> list[str]:
-    return [delta.text for delta in deltas if isinstance(delta, TextDelta)]
-
-
-async def three_words(exchange: Exchange) -> None:
-    await exchange.sse()
-    for word in ("one", "two", "three", None):
-        await exchange.event(word)
-    exchange.writer.close()
+__all__ = ["ask", "providers"]
 
 
 async def test_a_stream_begins_with_what_was_accepted(ask: Asking) -> None:
@@ -353,28 +264,6 @@ async def test_an_upstream_without_credentials_is_not_asked(
         with pytest.raises(UpstreamUnavailable, match="no token"):
             await anext(provider.stream(ASK))
     assert server.exchanges == []
-
-
-async def test_a_proxy_of_the_environment_is_asked(
-    ask: Asking, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with upstream(three_words) as server:
-        monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:secret@"))
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        assert texts(await ask("http://upstream.invalid/v1")) == ["one", "two", "three"]
-    (exchange,) = server.exchanges
-    assert exchange.path == "http://upstream.invalid/v1/say"
-    assert exchange.headers["proxy-authorization"] == "Basic bWU6c2VjcmV0"
-
-
-async def test_no_proxy_is_asked_for_hosts_that_the_environment_excepts(
-    ask: Asking, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    async with upstream(three_words) as server:
-        assert texts(await ask(server.url)) == ["one", "two", "three"]
 
 
 async def test_a_password_in_netrc_is_not_sent(

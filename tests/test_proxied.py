@@ -1,0 +1,109 @@
+"""Upstreams behind a proxy that the environment names: asked otherwise, and no different."""
+
+import asyncio
+import gzip
+
+import pytest
+from upstream import Exchange, upstream
+from wordy import ASK, ASK_WHOLE, Asking, ask, providers, texts, three_words
+
+from responses_mw.errors import UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
+from responses_mw.turn import Turn
+
+__all__ = ["ask", "providers"]
+
+BEHIND = "http://upstream.invalid/v1"
+
+
+@pytest.fixture
+def through(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    return monkeypatch
+
+
+async def test_a_proxy_of_the_environment_is_asked(
+    ask: Asking, through: pytest.MonkeyPatch
+) -> None:
+    async with upstream(three_words) as server:
+        through.setenv("http_proxy", server.url.replace("//", "//me:secret@"))
+        assert texts(await ask(BEHIND)) == ["one", "two", "three"]
+    (exchange,) = server.exchanges
+    assert exchange.path == f"{BEHIND}/say"
+    assert exchange.headers["proxy-authorization"] == "Basic bWU6c2VjcmV0"
+    assert exchange.headers["host"] == "upstream.invalid"
+    assert exchange.headers["authorization"] == "Bearer sk-x"
+
+
+async def test_no_proxy_is_asked_for_hosts_that_the_environment_excepts(
+    ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with upstream(three_words) as server:
+        assert texts(await ask(server.url)) == ["one", "two", "three"]
+
+
+async def test_a_compressed_stream_is_read(ask: Asking, through: pytest.MonkeyPatch) -> None:
+    async def zipped(exchange: Exchange) -> None:
+        await exchange.whole(
+            gzip.compress(b'data: "one"\n\ndata: null\n\n'),
+            content_type="text/event-stream",
+            content_encoding="gzip",
+        )
+        exchange.writer.close()
+
+    async with upstream(zipped) as server:
+        through.setenv("http_proxy", server.url)
+        assert texts(await ask(BEHIND)) == ["one"]
+
+
+async def test_a_refusal_keeps_its_status_and_its_time(
+    ask: Asking, through: pytest.MonkeyPatch
+) -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.whole({"error": {}}, status=429, retry_after="7")
+
+    async with upstream(refuse) as server:
+        through.setenv("http_proxy", server.url)
+        with pytest.raises(UpstreamRefused) as caught:
+            await ask(BEHIND)
+    assert (caught.value.status, caught.value.headers["Retry-After"]) == (429, "7")
+
+
+@pytest.mark.parametrize("turn", [ASK, ASK_WHOLE], ids=["stream", "whole"])
+async def test_silence_is_a_timeout(ask: Asking, turn: Turn, through: pytest.MonkeyPatch) -> None:
+    async def silent(exchange: Exchange) -> None:
+        await exchange.gone.wait()
+
+    async with upstream(silent) as server:
+        through.setenv("http_proxy", server.url)
+        with pytest.raises(UpstreamTimeout, match=r"said nothing for 0\.1 s"):
+            await ask(BEHIND, turn, read=0.1)
+
+
+async def test_a_connection_that_breaks_is_unavailable_and_not_asked_again(
+    ask: Asking, through: pytest.MonkeyPatch
+) -> None:
+    async def hang_up(exchange: Exchange) -> None:
+        exchange.writer.close()
+
+    async def short(exchange: Exchange) -> None:
+        await exchange.head(200, {"content-type": "application/json", "content-length": "100"})
+        await exchange.send(b'"half')
+        exchange.writer.close()
+
+    for breaks in (hang_up, short):
+        async with upstream(breaks) as server:
+            through.setenv("http_proxy", server.url)
+            with pytest.raises(UpstreamUnavailable, match="the connection to words broke"):
+                await ask(BEHIND, ASK_WHOLE)
+        assert len(server.exchanges) == 1
+
+
+async def test_a_proxy_that_is_not_there_is_no_connection(
+    ask: Asking, through: pytest.MonkeyPatch
+) -> None:
+    through.setenv("http_proxy", "http://127.0.0.1:1")
+    with pytest.raises(UpstreamUnavailable, match="no connection to words"):
+        await asyncio.wait_for(ask(BEHIND), 5)
