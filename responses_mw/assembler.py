@@ -54,13 +54,15 @@ Seal = Callable[[NativeTurn | None, Sequence[Item]], str]
 """Makes the `encrypted_content` that stands for the given items."""
 
 _MAX_CALL_ID = 64
+_EVENT_BYTES = 64
+"""What a piece of an answer takes to keep, however short it is."""
 
 
 class ResponseAssembler(Lifecycle):
     """`response` is the object as created, `output` empty; it is copied, never modified.
 
     `callable_tools`: calling any other function is the upstream's error (`tool_choice` forbade it).
-    `seal`: set when the client asked for encrypted reasoning.
+    `seal`: set when the client asked for encrypted reasoning. `max_bytes`: what `tell` takes.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class ResponseAssembler(Lifecycle):
         callable_tools: Collection[str] | None = None,
         raw_reasoning: RawReasoning | None = None,
         seal: Seal | None = None,
+        max_bytes: int | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(response)
@@ -77,6 +80,7 @@ class ResponseAssembler(Lifecycle):
         self._raw_reasoning: RawReasoning | None = raw_reasoning
         self._seal = seal
         self._sealed = False
+        self._max_bytes = max_bytes
         self._now = now
         self._items: list[OpenItem] = []
         self._open: OpenMessage | OpenReasoning | None = None
@@ -95,6 +99,12 @@ class ResponseAssembler(Lifecycle):
     @property
     def chars(self) -> int:
         return self._cuts.chars
+
+    @property
+    def _size(self) -> int:
+        """About as many bytes as it takes to keep what was said."""
+        pieces = self._sequence + len(self._cuts.groups)
+        return self._cuts.chars + self._cuts.besides + _EVENT_BYTES * pieces
 
     @property
     def cuts(self) -> dict[str, Any]:
@@ -122,6 +132,7 @@ class ResponseAssembler(Lifecycle):
             case AnnotationAdded(annotation):
                 opening, message = self._message()
                 self._cuts.add(cuts.ANNOTATION, message.output_index)
+                self._cuts.weigh(annotation)
                 return self._stamp([*opening, *message.annotate(annotation)])
             case _:
                 return self._stamp(self._seldom(delta))
@@ -145,7 +156,14 @@ class ResponseAssembler(Lifecycle):
         return []
 
     def tell(self, deltas: Iterable[Delta]) -> list[Told]:
-        """`feed` for several: runs stay together."""
+        """`feed` for several: runs stay together. Raises for an upstream that goes on when enough
+        was said."""
+        if self._max_bytes is not None and self._size > self._max_bytes:
+            raise UpstreamProtocolError(
+                f"the answer is longer than max_output_bytes ({self._max_bytes}) and did not end;"
+                " what was said until then is kept",
+                code="output_too_large",
+            )
         told: list[Told] = []
         for delta in deltas:
             told += self._run(delta.texts) if isinstance(delta, TextRun) else self.feed(delta)
@@ -202,6 +220,7 @@ class ResponseAssembler(Lifecycle):
             opening, message = self._message()
         if logprobs:
             self._cuts.add(cuts.LOGPROBS, message.output_index, len(text), len(logprobs))
+            self._cuts.weigh(list(logprobs))
         else:
             self._cuts.add_text(message.output_index, len(text))
         said = message.text(text, logprobs)
@@ -259,6 +278,7 @@ class ResponseAssembler(Lifecycle):
         events = [*self._close_open(), *self._close_finished()]
         index = len(self._items)
         self._cuts.add(cuts.CALL, index)
+        self._cuts.weigh([delta.name, delta.extra])
         call_id = delta.call_id
         if not call_id or len(call_id) > _MAX_CALL_ID:
             call_id = f"call_{random_part(self._envelope['id'])}_{index}"
@@ -270,6 +290,7 @@ class ResponseAssembler(Lifecycle):
 
     def _whole_item(self, item: Item) -> list[Event]:
         index = len(self._items)
+        self._cuts.weigh(item)
         item["id"] = self._item_id(str(item["type"]), index)
         whole = OpenItem({**item, "status": "in_progress"}, index)
         self._items.append(whole)

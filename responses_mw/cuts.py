@@ -38,11 +38,17 @@ _CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
 
 
 class CutList:
-    """Written by the assembler while it works; `groups` is JSON, `chars` how much was said."""
+    """Written by the assembler while it works; `groups` is JSON, `chars` how much was said, and
+    `besides` how much that is no text, as JSON roughly."""
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
         self.chars = 0
+        self.besides = 0
+
+    def weigh(self, said: Any) -> None:
+        """JSON that is kept besides the text."""
+        self.besides += _weight(said)
 
     def add_text(self, index: int, length: int) -> None:
         """What `add` does for most deltas of most answers."""
@@ -77,7 +83,19 @@ class CutList:
         if kept["type"] == DONE:
             del kept["item"]
         self.chars += sum(len(value) for value in kept.values() if isinstance(value, str))
+        self.weigh([value for value in event.values() if not isinstance(value, str)])
         self.groups.append([PASSED, event.get("output_index", _NO_ITEM), kept])
+
+
+def _weight(value: Any) -> int:
+    match value:
+        case str():
+            return len(value)
+        case Mapping():
+            return sum(len(key) + _weight(entry) for key, entry in value.items())
+        case list() | tuple():
+            return sum(map(_weight, value))
+    return 0
 
 
 def whole(output: Sequence[Item]) -> list[Group]:

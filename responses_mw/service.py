@@ -347,6 +347,7 @@ class Service:
             callable_tools=turn.callable_tools,
             raw_reasoning=self._runtime.settings.raw_reasoning,
             seal=seal,
+            max_bytes=self._runtime.settings.max_output_bytes,
         )
 
     def _record(

@@ -28,6 +28,9 @@ class Settings:
     read from here that was deleted or purged, whoever did it."""
     max_body_bytes: int = 64 * 1024 * 1024
     """Of one request over HTTP, of one message on a WebSocket, and of all that wait there."""
+    max_output_bytes: int = 64 * 1024 * 1024
+    """Of one answer, about: its characters, and 64 for each piece that it comes in. One that goes
+    on behind them is stopped, and failed with what it said."""
     socket_queue: int = 16
     """How many messages may wait on a WebSocket behind the response under way."""
     socket_idle_s: float = 900.0
