@@ -31,6 +31,8 @@ INSTRUCTION = (
 )
 _HEADING = "Summary of the conversation up to here, written by the assistant:\n\n"
 SUMMARY_ID = "compaction_summary"
+_MOST_CHARS = 1_000_000
+"""A summary that is longer is none."""
 _LEAST_GAIN = 0.25
 """Of the threshold: what could be compacted but is less than this stays as it is."""
 
@@ -46,6 +48,7 @@ async def summarise(answers: Answers, turn: Turn, record: TurnRecord) -> Summary
     prompt cache knows them. Raises UpstreamProtocolError for anything but a whole summary."""
     asked = _asking(turn)
     text: list[str] = []
+    length = 0
     usage: UsageReported | None = None
     stopped = Stopped()
     async with contextlib.aclosing(answers.batches(asked, record)) as batches:
@@ -55,12 +58,18 @@ async def summarise(answers: Answers, turn: Turn, record: TurnRecord) -> Summary
                 match delta:
                     case TextDelta(piece):
                         text.append(piece)
+                        length += len(piece) + 1
                     case UsageReported():
                         usage = delta
                     case Stopped():
                         stopped = delta
                     case _:
                         pass
+            if length > _MOST_CHARS:
+                raise UpstreamProtocolError(
+                    f"{turn.model} did not summarise the conversation: it wrote more than"
+                    f" {_MOST_CHARS} characters"
+                )
     said = "".join(text).strip()
     if not said or stopped.reason != "stop":
         why = "it wrote nothing" if not said else f"it stopped early ({stopped.reason})"

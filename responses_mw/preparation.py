@@ -32,7 +32,8 @@ class Preparation:
     def __init__(self, runtime: Runtime, owner: str) -> None:
         self._runtime = runtime
         self._owner = owner
-        self._sealer = Sealer(runtime.seal_key, owner)
+        room = runtime.settings.max_body_bytes
+        self._sealer = Sealer(runtime.seal_key, owner, room=room)
         self.notes: dict[str, str] = {}
         """Headers of the answer: what was done to the turn before it was asked."""
 
@@ -98,7 +99,7 @@ class Preparation:
                 references.resolve(items, self._runtime.store, owner=self._owner, said=said, at=at)
             )
         for n, item in enumerate(items):
-            if item.get("type") == "compaction" and self._sealer.compacted(item) is None:
+            if item.get("type") == "compaction" and not self._sealer.is_compaction(item):
                 raise InvalidRequest(
                     f"The compaction '{at}[{n}]' was not made here for this user, or was changed; "
                     "send the items it stands for.",

@@ -18,11 +18,14 @@ from typing import Any
 import orjson
 
 from responses_mw.deltas import NativeTurn
+from responses_mw.errors import BodyTooLarge
 from responses_mw.turn import Item, Span
 
 _MARK = "rmw1."
 _COMPACTION_MARK = "rmwc1."
 _MAC_BYTES = 32
+MOST_BYTES = 64 * 1024 * 1024
+"""A few kilobytes may stand for megabytes: what was compressed is not opened beyond this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,13 @@ class Compacted:
 
 
 class Sealer:
-    """One owner's seals. `key` is the application's secret."""
+    """One owner's seals, in one request. `key` is the application's secret; `room` are the bytes
+    that the request's compactions, and those of its chain, may stand for together."""
 
-    def __init__(self, key: bytes, owner: str) -> None:
+    def __init__(self, key: bytes, owner: str, *, room: int = MOST_BYTES) -> None:
         self._secret = key
         self._owner = owner
+        self._room = self._left = room
 
     def seal(self, native: NativeTurn | None, items: Sequence[Item]) -> str:
         """`items` end with the reasoning item that will carry the seal, or go directly before
@@ -65,12 +70,17 @@ class Sealer:
         body = orjson.dumps({"spans": spans, "whole": compacted.whole})
         return self._signed(_COMPACTION_MARK, zlib.compress(body))
 
+    def is_compaction(self, item: Item) -> bool:
+        """Whether it is one of ours, as it was made."""
+        return self._verified(_COMPACTION_MARK, item.get("encrypted_content")) is not None
+
     def compacted(self, item: Item) -> Compacted | None:
-        """What a compaction item stands for; None for those that are not ours as they were."""
+        """What a compaction item stands for; None for those that are not ours as they were. Raises
+        BodyTooLarge if there is no room for it."""
         body = self._verified(_COMPACTION_MARK, item.get("encrypted_content"))
         if body is None:
             return None
-        payload = orjson.loads(zlib.decompress(body))
+        payload = orjson.loads(self._unpacked(body))
         return Compacted([_unpacked(*span) for span in payload["spans"]], payload["whole"])
 
     def spans(self, items: Sequence[Item]) -> list[Span]:
@@ -115,6 +125,17 @@ class Sealer:
         if 0 < span <= len(before) and payload["digest"] == _digest(before[-span:]):
             return bare, native, span
         return bare, None, 0
+
+    def _unpacked(self, body: bytes) -> bytes:
+        unpacked = zlib.decompressobj().decompress(body, self._left + 1)
+        if len(unpacked) > self._left:
+            raise BodyTooLarge(
+                f"The compactions of this request and of what it continues stand for more than"
+                f" {self._room} bytes; send fewer of them, or begin a new chain.",
+                param="input",
+            )
+        self._left -= len(unpacked)
+        return unpacked
 
     def _signed(self, mark: str, body: bytes) -> str:
         return mark + base64.urlsafe_b64encode(self._mac(mark, body) + body).decode()

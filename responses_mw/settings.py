@@ -27,7 +27,8 @@ class Settings:
     """Of conversations kept in memory for their next turn, in each worker; 0 keeps none. Nothing is
     read from here that was deleted or purged, whoever did it."""
     max_body_bytes: int = 64 * 1024 * 1024
-    """Of one request over HTTP, of one message on a WebSocket, and of all that wait there."""
+    """Of one request over HTTP, of one message on a WebSocket, of all that wait there, and of what
+    the compactions of one request and its chain unpack to."""
     max_output_bytes: int = 64 * 1024 * 1024
     """Of one answer, about: its characters, and 64 for each piece that it comes in. One that goes
     on behind them is stopped, and failed with what it said."""

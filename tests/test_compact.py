@@ -272,3 +272,17 @@ async def test_a_chain_whose_compaction_does_not_open_any_more_is_told_whole() -
     async with second as http:
         await http.ask("Then.", previous_response_id=two["id"])
     assert shown(provider.turns[2]) == [LONG, "one", "Next.", "two", "Then."]
+
+
+async def test_a_summary_without_end_is_none() -> None:
+    class Endless:
+        async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+            while True:
+                yield TextDelta("And then. " * 1000)
+                await asyncio.sleep(0)
+
+    async with asyncio.timeout(20), serving(Endless()) as http:
+        answer = await http.answer("A.", path="/responses/compact")
+
+    assert answer.status_code == 502
+    assert "more than 1000000 characters" in answer.json()["error"]["message"]

@@ -1,17 +1,21 @@
 """Bodies that are cheap to send and dear to refuse: they are refused before they cost anything."""
 
 import time
+from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
 
-from responses_mw import ResponsesApp
+from responses_mw import ResponsesApp, Settings
 from responses_mw.aside_schema import compact_request, count_request
+from responses_mw.deltas import Delta, TextDelta
 from responses_mw.errors import InvalidRequest
 from responses_mw.key_schema import NewKey, Revoked
 from responses_mw.schema import CreateRequest
 from responses_mw.testing import EchoProvider
 from responses_mw.testing.asgi import InProcessTransport
+from responses_mw.turn import Turn
 
 SIZE = 1024 * 1024
 SLOWEST_S = 1.0
@@ -82,15 +86,23 @@ def test_a_models_name_is_one_line(name: str) -> None:
     assert refused.value.message.isprintable()
 
 
+class Short:
+    """Whose summaries are."""
+
+    async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+        yield TextDelta("Short.")
+
+
+MODELS = {"echo": EchoProvider(), "short": Short()}
+
+
 async def test_small_compactions_do_not_grow_into_gigabytes() -> None:
     """One of 24 KB stands for 18 MB here; each would be unpacked."""
-    app = ResponsesApp(store="memory://", models={"echo": EchoProvider()})
-    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
-    heard = {"type": "function_call_output", "call_id": "c", "output": "b" * 9_000_000}
-    long = [{"role": "user", "content": "a" * 9_000_000}, call, heard]
+    app = ResponsesApp(store="memory://", models=MODELS)
+    long = [{"role": "developer", "content": letter * 9_000_000} for letter in "ab"]
     transport = InProcessTransport(app)
     async with app.lifespan(), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
-        made = await http.post("/responses/compact", json={"model": "echo", "input": long})
+        made = await http.post("/responses/compact", json={"model": "short", "input": long})
         (compaction,) = [one for one in made.json()["output"] if one["type"] == "compaction"]
         assert len(compaction["encrypted_content"]) < 100_000
         for path in ("/responses", "/responses/input_tokens", "/responses/compact"):
@@ -99,3 +111,28 @@ async def test_small_compactions_do_not_grow_into_gigabytes() -> None:
             answer = await http.post(path, json=body)
             assert time.process_time() - begun < 5
             assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input")
+
+
+@pytest.mark.parametrize("chained", [False, True])
+async def test_compactions_stand_for_no_more_than_a_request_may_hold(chained: bool) -> None:
+    """Together, in a request or in the inputs of a chain."""
+    settings = Settings(max_body_bytes=3_000_000)
+    app = ResponsesApp(store="memory://", models=MODELS, settings=settings)
+    transport = InProcessTransport(app)
+    async with app.lifespan(), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+
+        async def ask(path: str, model: str = "echo", **body: Any) -> httpx2.Response:
+            return await http.post(path, json={"model": model, **body})
+
+        rules = [{"role": "developer", "content": "a" * 900_000}]
+        made = await ask("/responses/compact", "short", input=rules)
+        (compaction,) = [one for one in made.json()["output"] if one["type"] == "compaction"]
+        before: dict[str, str] = {}
+        for _ in range(3):
+            asked = await ask("/responses", input=[compaction], **before)
+            assert asked.status_code == 200
+            before = {"previous_response_id": asked.json()["id"]} if chained else {}
+        refused = await ask("/responses", input=[compaction] * (1 if chained else 4), **before)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "request_too_large")
+    assert "3000000 bytes" in refused.json()["error"]["message"]
