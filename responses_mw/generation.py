@@ -214,6 +214,8 @@ class Generation:
             self._ended = True
             for listener in self._listeners:
                 listener.end()
+            # They know this object: a cycle, which only the garbage collector would end.
+            self._listeners.clear()
             self._signal.send()
 
     async def _generate(self) -> None:

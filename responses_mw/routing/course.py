@@ -277,8 +277,8 @@ class Course:
         known, standing = self._known, asked.standing
         if not asked.begun:
             self._record.attempts.append(self._attempt(asked, error))
-        self._errors.append(error)
-        self._last[standing] = error
+            self._errors.append(error)
+            self._last[standing] = error
         if not is_worth_another(error):
             self._queue = []
             self._put_off = [each for each in self._put_off if each[0] is not self._found]
