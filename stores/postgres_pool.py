@@ -5,6 +5,7 @@ errors it translates.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,14 +14,16 @@ import asyncpg
 
 from stores.base import StoreBusy, StoreError
 from stores.codec import key
-from stores.postgres_spares import Spares
+from stores.postgres_spares import Spares, end
 
 Connection = Any  # asyncpg ships no types
 T = TypeVar("T")
 Work = Callable[[Connection, bool], Awaitable[T]]
 
 TRIES = 6
-FIRST_PAUSE_S = 0.02  # doubled after each try: 0.6 s in all
+FIRST_PAUSE_S = 0.02  # doubled after each try: about 0.6 s in all
+CUT_S = 5.0
+"""For so long a server is tried that takes connections and cuts them, however often."""
 ACQUIRE_S = 30.0
 COMMAND_S = 60.0
 CLOSE_S = 10.0
@@ -36,6 +39,7 @@ _LOST = (
     ConnectionError,
     FileNotFoundError,  # the socket of a server that starts again
 )
+_AWAY = (ConnectionRefusedError, FileNotFoundError, asyncpg.CannotConnectNowError)
 _BUSY = (
     *_COLLISION,
     asyncpg.TooManyConnectionsError,
@@ -142,16 +146,22 @@ class Database:
         return await self.run(within)
 
     async def _run(self, pool: _Pool, work: Work[T]) -> T:
+        now = asyncio.get_running_loop().time
+        until = now() + CUT_S
         lost = False
-        for attempt in range(TRIES):
+        tries = 0
+        while True:
+            pause = FIRST_PAUSE_S
             try:
                 return await self._once(pool, work, lost=lost)
             except _FOREIGN as error:
                 lost = lost or _is_lost(error)
-                if attempt + 1 == TRIES or not _worth_retrying(error):
-                    raise _ours(error) from error
-            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
-        raise AssertionError("the last try returns or raises")
+                if not _is_cut(error) or now() > until:
+                    pause *= 2**tries
+                    tries += 1
+                    if tries == TRIES or not _worth_retrying(error):
+                        raise _ours(error) from error
+            await asyncio.sleep(random.uniform(0.5, 1.5) * pause)  # not all of them at once
 
     async def _once(self, pool: _Pool, work: Work[T], *, lost: bool) -> T:
         connection = await pool.spares.take(timeout=ACQUIRE_S)
@@ -161,7 +171,7 @@ class Database:
             ready = True
         except _LOST as error:
             if _is_lost(error):
-                connection.terminate()  # or the pool may hand it out again
+                end(connection)  # or the pool may hand it out again
             raise
         finally:
             await pool.spares.give(connection, ready=ready)
@@ -232,6 +242,10 @@ async def _nothing(_: Connection) -> None:
 def _is_lost(error: BaseException) -> bool:
     """DataError is one of asyncpg's interface errors, but the connection is as good as before."""
     return isinstance(error, _LOST) and not isinstance(error, asyncpg.DataError)
+
+
+def _is_cut(error: BaseException) -> bool:
+    return _is_lost(error) and not isinstance(error, _AWAY)
 
 
 def _worth_retrying(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ statement. How many there may be at once, and who waits for one, stays the pool'
 """
 
 import asyncio
+import contextlib
 from typing import Any
 
 import asyncpg
@@ -30,7 +31,7 @@ class Spares:
             if _is_open(connection):
                 if self._now() - since < STALE_S:
                     return connection
-                connection.terminate()
+                end(connection)
             await self._pool.release(connection)
         self._waiting += 1
         try:
@@ -52,6 +53,12 @@ class Spares:
         free, self._free = self._free, []
         for connection, _ in free:
             await self._pool.release(connection)
+
+
+def end(connection: Any) -> None:
+    """At once. One that was cut may be the pool's again already, which sees to it."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 def _is_open(connection: Any) -> bool:

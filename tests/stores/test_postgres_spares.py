@@ -1,11 +1,15 @@
-"""Connections kept at hand: none is lost, whatever becomes of who used it, and none goes stale."""
+"""Connections kept at hand: none is lost, whatever becomes of who used it, and none goes stale.
+
+Those that are cut are replaced for as long as the server takes others.
+"""
 
 import asyncio
 
 import asyncpg
 import pytest
 
-from stores import PostgresStore
+from stores import PostgresStore, StoreBusy
+from stores import postgres_pool as pool
 from stores import postgres_spares as spares
 from stores.testing.turns import OWNER, history_of, said, say
 
@@ -71,3 +75,40 @@ async def test_a_connection_that_nobody_used_for_long_is_replaced(
         later = (await store._database.read(PID))[0]["pid"]
 
     assert first == again != later
+
+
+class Cut:
+    """Work whose connection is cut the first `times` it is tried."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.tries = 0
+
+    async def __call__(self, connection: pool.Connection, lost: bool) -> bool:
+        self.tries += 1
+        if self.tries <= self.times:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return bool(await connection.fetchval("SELECT true"))
+
+
+async def test_connections_may_be_cut_more_often_than_other_things_are_tried(
+    postgres_dsn: str,
+) -> None:
+    work = Cut(times=2 * pool.TRIES)
+    async with PostgresStore(postgres_dsn) as store:
+        assert await store._database.run(work)
+
+    assert work.tries == work.times + 1
+
+
+async def test_a_server_that_cuts_every_connection_is_given_up_with_what_it_did(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "CUT_S", 0.1)
+    work = Cut(times=1000)
+    async with PostgresStore(postgres_dsn) as store:
+        with pytest.raises(StoreBusy) as busy:
+            await store._database.run(work)
+
+    assert isinstance(busy.value.__cause__, asyncpg.PostgresConnectionError)
+    assert pool.TRIES < work.tries < 1000
