@@ -7,13 +7,14 @@ Which fields an event has is decided here. It never holds a key, and what was sa
 import contextlib
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import orjson
 
-from responses_mw.records import Content, TurnRecord
+from responses_mw.records import Attempt, Content, TurnRecord
 from responses_mw.telemetry.batch import Batch
 
 logger = logging.getLogger("responses_mw.turns")
@@ -24,6 +25,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message"}
 """What every LogRecord has: anything else came as `extra`."""
 _BEGINNING = len(vars(logging.makeLogRecord({})))
 _NANO = 1_000_000_000
+_Told = tuple[TurnRecord, float]
+"""What a line is made of, and when it was told: seconds since the epoch."""
 
 
 class TurnLog:
@@ -34,8 +37,13 @@ class TurnLog:
     def on_first_delta(self, record: TurnRecord) -> None: ...
 
     def on_end(self, record: TurnRecord) -> None:
-        if logger.isEnabledFor(logging.INFO):
-            logger.handle(_event(record))
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        rows = _rows()
+        if rows is None:
+            logger.handle(_event(record, time.time()))
+        else:
+            rows.tell(record)
 
     async def flush(self) -> None:
         for handler in (*logger.handlers, *logging.getLogger().handlers):
@@ -43,20 +51,37 @@ class TurnLog:
                 handler.flush()
 
 
-def _event(record: TurnRecord) -> logging.LogRecord:
+def _event(record: TurnRecord, created: float) -> logging.LogRecord:
     """What `logger.info(..., extra=fields(record))` makes, in half the time: it need not look for
     its caller nor compare names, which are ours."""
     said = (record.id, record.status)
     event = logger.makeRecord(logger.name, logging.INFO, __file__, 0, "%s %s", said, None)
+    event.created, event.msecs = created, created % 1 * 1000 // 1
     vars(event).update(fields(record))
     return event
+
+
+def _rows() -> "Rows | None":
+    """Where all of an event would go to these alone and nobody adds to it, it need not be made."""
+    if logger.filters or logging.getLogRecordFactory() is not logging.LogRecord:
+        return None
+    found: list[logging.Handler] = []
+    told: logging.Logger | None = logger
+    while told is not None:
+        found += told.handlers
+        told = told.parent if told.propagate else None
+    if len(found) != 1:
+        return None
+    [rows] = found
+    return rows if type(rows) is Rows and rows.takes_all else None
 
 
 def fields(record: TurnRecord) -> dict[str, Any]:
     """Seconds, dollars, tokens. None is unknown; a field about something that did not happen is
     None, too."""
-    caller, usage = record.caller, record.usage
-    told = {
+    caller, usage, attempts = record.caller, record.usage, record.attempts
+    again = _asked_again(attempts) if len(attempts) > 1 else 0
+    told: dict[str, Any] = {
         "response_id": record.id,
         "chain": record.chain,
         "previous_response_id": record.previous_response_id,
@@ -83,7 +108,9 @@ def fields(record: TurnRecord) -> dict[str, Any]:
         "cost": None if record.cost_nano is None else record.cost_nano / _NANO,
         "latency_s": _after(record.ended_s, record),
         "first_delta_s": _after(record.first_delta_s, record),
-        **_attempts(record),
+        "retries": again,
+        "fallbacks": max(0, len(attempts) - 1 - again),
+        "attempts": [_attempt(each) for each in attempts],
     }
     if record.content is not None:
         told["content"] = _content(record.content)
@@ -107,6 +134,17 @@ class JSONLines(logging.Formatter):
         line |= _extra(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    def turn(self, record: TurnRecord, created: float) -> str:
+        """The same line, without the event between."""
+        line = {
+            "time": self._time(created),
+            "level": "info",
+            "logger": logger.name,
+            "message": f"{record.id} {record.status}",
+            **fields(record),
+        }
         return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
     def _time(self, created: float) -> str:
@@ -142,7 +180,7 @@ class Rows(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows = Batch(self._write)
+        self._rows: Batch[_Told | logging.LogRecord] = Batch(self._write)
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == logger.name:
@@ -151,16 +189,31 @@ class Rows(logging.StreamHandler[TextIO]):
             self._rows.drain()
             super().emit(record)
 
+    def tell(self, record: TurnRecord) -> None:
+        """A turn, without an event."""
+        self._rows.add((record, time.time()))
+
+    @property
+    def takes_all(self) -> bool:
+        return self.level <= logging.INFO and not self.filters
+
     def flush(self) -> None:
         self._rows.drain()
         with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
             super().flush()
 
-    def _write(self, records: Sequence[logging.LogRecord]) -> None:
-        lines = "".join(self.format(record) + self.terminator for record in records)
+    def _write(self, told: Sequence[_Told | logging.LogRecord]) -> None:
+        lines = "".join(self._line(each) + self.terminator for each in told)
         with contextlib.suppress(OSError, ValueError):
             self.stream.write(lines)
             self.stream.flush()
+
+    def _line(self, told: _Told | logging.LogRecord) -> str:
+        if isinstance(told, logging.LogRecord):
+            return self.format(told)
+        if type(self.formatter) is JSONLines:
+            return self.formatter.turn(*told)
+        return self.format(_event(*told))
 
 
 def write_log(form: Format) -> None:
@@ -180,21 +233,17 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in behind if name not in _STANDARD}
 
 
-def _attempts(record: TurnRecord) -> Mapping[str, Any]:
+def _asked_again(attempts: Sequence[Attempt]) -> int:
     """A retry asks the same deployment again, a fallback another one."""
-    asked = [attempt.deployment for attempt in record.attempts]
-    again = sum(before == after for before, after in itertools.pairwise(asked))
+    asked = [attempt.deployment for attempt in attempts]
+    return sum(before == after for before, after in itertools.pairwise(asked))
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
-        "retries": again,
-        "fallbacks": max(0, len(asked) - 1 - again),
-        "attempts": [
-            {
-                "deployment": attempt.deployment,
-                "error": attempt.error,
-                "seconds": round(attempt.ended_s - attempt.started_s, 6),
-            }
-            for attempt in record.attempts
-        ],
+        "deployment": attempt.deployment,
+        "error": attempt.error,
+        "seconds": round(attempt.ended_s - attempt.started_s, 6),
     }
 
 

@@ -5,8 +5,10 @@ that imports prometheus_client.
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -121,31 +123,26 @@ class Prometheus:
         self._called.drain()
 
     def _count_all(self, records: Sequence[TurnRecord]) -> None:
+        alike: dict[tuple[str, str | None, str], list[TurnRecord]] = defaultdict(list)
         for record in records:
-            self._count(record)
-
-    def _count(self, record: TurnRecord) -> None:
-        model, deployment = _one_of(self._models, record.model), record.deployment or ""
-        series = self._of(model, deployment)
-        self._requests.labels(model, deployment, record.status).inc()
-        if record.ended_s is not None:
-            series.seconds.observe(record.ended_s - record.started_s)
-        if record.first_delta_s is not None:
-            series.first.observe(record.first_delta_s - record.started_s)
-        if record.usage is not None:
-            series.count(record.usage)
-            if record.cost_nano is None:
-                series.unpriced.inc()
-        if record.cost_nano is not None:
-            series.cost.inc(record.cost_nano / _NANO)
-        for attempt in record.attempts:
-            if attempt.error is not None:
-                error = _one_of(self._errors, attempt.error)
-                self._attempts.labels(attempt.deployment, error).inc()
+            alike[record.model, record.deployment, record.status].append(record)
+            for attempt in record.attempts:
+                if attempt.error is not None:
+                    error = _one_of(self._errors, attempt.error)
+                    self._attempts.labels(attempt.deployment, error).inc()
+        for (model, deployment, status), together in alike.items():
+            labels = (_one_of(self._models, model), deployment or "")
+            self._requests.labels(*labels, status).inc(len(together))
+            self._of(*labels).count(together)
 
     def _count_calls(self, calls: Sequence[tuple[str, float]]) -> None:
+        alike: dict[str, list[float]] = defaultdict(list)
         for operation, seconds in calls:
-            self._store.labels(operation).observe(seconds)
+            alike[operation].append(seconds)
+        for operation, together in alike.items():
+            observe = self._store.labels(operation).observe
+            for seconds in together:
+                observe(seconds)
 
     def _of(self, model: str, deployment: str) -> "_Series":
         found = self._series.get((model, deployment))
@@ -171,11 +168,11 @@ def _one_of(known: set[str], name: str) -> str:
 
 
 _KINDS: Mapping[str, Callable[[UsageReported], int]] = {
-    "input": lambda usage: usage.input_tokens,
-    "output": lambda usage: usage.output_tokens,
-    "cached": lambda usage: usage.cached_tokens,
-    "cache_write": lambda usage: usage.cache_write_tokens,
-    "reasoning": lambda usage: usage.reasoning_tokens,
+    "input": attrgetter("input_tokens"),
+    "output": attrgetter("output_tokens"),
+    "cached": attrgetter("cached_tokens"),
+    "cache_write": attrgetter("cache_write_tokens"),
+    "reasoning": attrgetter("reasoning_tokens"),
 }
 
 
@@ -189,10 +186,22 @@ class _Series:
     seconds: Histogram
     first: Histogram
 
-    def count(self, usage: UsageReported) -> None:
+    def count(self, records: Sequence[TurnRecord]) -> None:
+        for record in records:
+            if record.ended_s is not None:
+                self.seconds.observe(record.ended_s - record.started_s)
+            if record.first_delta_s is not None:
+                self.first.observe(record.first_delta_s - record.started_s)
+        used = [record.usage for record in records if record.usage is not None]
         for kind, tokens_of in _KINDS.items():
-            if tokens := tokens_of(usage):
+            if tokens := sum(map(tokens_of, used)):
                 self.tokens[kind].inc(tokens)
+        costs = [record.cost_nano for record in records if record.cost_nano is not None]
+        if costs:
+            self.cost.inc(sum(costs) / _NANO)
+        unpriced = sum(record.cost_nano is None for record in records if record.usage is not None)
+        if unpriced:
+            self.unpriced.inc(unpriced)
 
 
 class _AtThisMoment:
