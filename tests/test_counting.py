@@ -13,8 +13,11 @@ from cases import Recording, needs_recordings, recorded
 from upstream import Exchange, upstream
 
 from responses_mw.adapters.anthropic import AnthropicMessages
+from responses_mw.adapters.base import Counts
+from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import GENERIC
+from responses_mw.adapters.gemini import Gemini
 from responses_mw.app import ResponsesApp
 from responses_mw.counting import estimate
 from responses_mw.errors import UpstreamProtocolError
@@ -203,9 +206,19 @@ async def test_a_format_that_cannot_count_asks_nobody() -> None:
         assert server.exchanges == []
 
 
-def test_an_answer_without_a_number_is_the_upstreams_fault() -> None:
-    with pytest.raises(UpstreamProtocolError):
-        AnthropicMessages().counted(b"{}")
+COUNTING: dict[str, Counts] = {
+    "input_tokens": AnthropicMessages(),
+    "inputTokens": BedrockConverse(),
+    "totalTokens": Gemini(),
+}
+
+
+@pytest.mark.parametrize("name", COUNTING)
+@pytest.mark.parametrize("count", [b"true", b"-1", b"1.5", b'"1"', b"null", b"[]"])
+def test_an_answer_without_a_number_is_the_upstreams_fault(name: str, count: bytes) -> None:
+    for body in (b'{"%b": %b}' % (name.encode(), count), b"{}", b"[]"):
+        with pytest.raises(UpstreamProtocolError, match=f"said no {name}"):
+            COUNTING[name].counted(body)
 
 
 @needs_recordings

@@ -17,7 +17,7 @@ from responses_mw.adapters.anthropic_models import ModelRules, rules_for, scope_
 from responses_mw.adapters.anthropic_options import REFUSED_THINKING
 from responses_mw.adapters.base import Framing, UpstreamRequest
 from responses_mw.adapters.upstream_errors import streamed_error, upstream_error
-from responses_mw.adapters.upstream_json import read_json
+from responses_mw.adapters.upstream_json import read_count, read_json
 from responses_mw.deltas import Delta
 from responses_mw.errors import UpstreamError, UpstreamProtocolError
 from responses_mw.turn import Turn
@@ -116,13 +116,7 @@ class AnthropicMessages:
         return replace(request, path=f"{request.path}/count_tokens", body=body)
 
     def counted(self, body: bytes) -> int:
-        answer = read_json(body, provider=self.name)
-        tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
-        if not isinstance(tokens, int):
-            raise UpstreamProtocolError(
-                f"{self.name} counted tokens and said no input_tokens", provider=self.name
-            )
-        return tokens
+        return read_count(body, "input_tokens", provider=self.name)
 
     def _rules(self, turn: Turn) -> ModelRules:
         return rules_for(turn.model) if self.rules is None else self.rules

@@ -21,9 +21,9 @@ from responses_mw.adapters.bedrock_encode import (
 )
 from responses_mw.adapters.bedrock_errors import http_error
 from responses_mw.adapters.bedrock_models import FamilyRules, rules_for, scope_of
-from responses_mw.adapters.upstream_json import read_json
+from responses_mw.adapters.upstream_json import read_count, read_json
 from responses_mw.deltas import Delta
-from responses_mw.errors import UpstreamError, UpstreamProtocolError
+from responses_mw.errors import UpstreamError
 from responses_mw.turn import Turn
 
 _COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
@@ -95,7 +95,7 @@ class BedrockConverse:
         return UpstreamRequest(path, body, request.headers, request.dropped)
 
     def counted(self, body: bytes) -> int:
-        return read_count(body, provider=self.name)
+        return read_count(body, "inputTokens", provider=self.name)
 
     def _model(self, turn: Turn) -> str:
         return self.base_model or turn.model
@@ -118,13 +118,3 @@ def _without_reasoning(request: UpstreamRequest) -> UpstreamRequest | None:
         body["additionalModelRequestFields"] = fields
         dropped.append("reasoning.effort")
     return replace(request, body=body, dropped=tuple(dropped))
-
-
-def read_count(body: bytes, *, provider: str) -> int:
-    answer = read_json(body, provider=provider)
-    count = answer.get("inputTokens") if isinstance(answer, dict) else None
-    if not isinstance(count, int):
-        raise UpstreamProtocolError(
-            f"{provider} was asked to count tokens and named no number", provider=provider
-        )
-    return count

@@ -15,10 +15,9 @@ import orjson
 from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.anthropic_decode import MessagesDecoder
 from responses_mw.adapters.base import Framing, UpstreamRequest
-from responses_mw.adapters.bedrock import read_count
 from responses_mw.adapters.bedrock_encode import TIERS, Guardrail, model_path
 from responses_mw.adapters.bedrock_errors import http_error, is_exception, streamed_exception
-from responses_mw.adapters.upstream_json import read_json
+from responses_mw.adapters.upstream_json import read_count, read_json
 from responses_mw.deltas import Delta
 from responses_mw.errors import UnsupportedByProvider, UpstreamError, UpstreamProtocolError
 from responses_mw.sse import ServerSentEvent
@@ -96,7 +95,7 @@ class BedrockInvoke:
         return UpstreamRequest(model_path(turn.model, "count-tokens"), body)
 
     def counted(self, body: bytes) -> int:
-        return read_count(body, provider=self.name)
+        return read_count(body, "inputTokens", provider=self.name)
 
     def _options(self, turn: Turn) -> dict[str, str]:
         guard = self.guardrail

@@ -20,9 +20,9 @@ from responses_mw.adapters.gemini_encode import (
 )
 from responses_mw.adapters.gemini_models import ModelRules, rules_for
 from responses_mw.adapters.upstream_errors import upstream_error
-from responses_mw.adapters.upstream_json import read_json
+from responses_mw.adapters.upstream_json import read_count, read_json
 from responses_mw.deltas import Delta
-from responses_mw.errors import UpstreamError, UpstreamProtocolError
+from responses_mw.errors import UpstreamError
 from responses_mw.turn import Turn
 
 _REFUSED_SIGNATURE = re.compile(r"thought.?signature", re.IGNORECASE)
@@ -81,13 +81,7 @@ class Gemini:
         return encode_count(turn, self._rules(turn), self._options(turn))
 
     def counted(self, body: bytes) -> int:
-        answer = read_json(body, provider=self.name)
-        total = answer.get("totalTokens") if isinstance(answer, dict) else None
-        if not isinstance(total, int):
-            raise UpstreamProtocolError(
-                f"{self.name} counted tokens and said no totalTokens", provider=self.name
-            )
-        return total
+        return read_count(body, "totalTokens", provider=self.name)
 
     def _rules(self, turn: Turn) -> ModelRules:
         return rules_for(turn.model) if self.rules is None else self.rules

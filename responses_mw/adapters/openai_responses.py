@@ -6,7 +6,6 @@ reads answers, and `openai_responses_dialects` says how vendors differ.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from responses_mw.adapters.base import Framing, UpstreamRequest
 from responses_mw.adapters.openai_responses_decode import ResponsesDecoder
@@ -20,9 +19,9 @@ from responses_mw.adapters.openai_responses_encode import (
 )
 from responses_mw.adapters.openai_responses_state import digest
 from responses_mw.adapters.upstream_errors import upstream_error
-from responses_mw.adapters.upstream_json import read_json
+from responses_mw.adapters.upstream_json import read_count
 from responses_mw.deltas import Delta
-from responses_mw.errors import UnsupportedByProvider, UpstreamError, UpstreamProtocolError
+from responses_mw.errors import UnsupportedByProvider, UpstreamError
 from responses_mw.turn import Turn
 
 
@@ -89,12 +88,7 @@ class OpenAIResponses:
         return encode_count(turn, self.dialect, self._options(turn))
 
     def counted(self, body: bytes) -> int:
-        answer: Any = read_json(body, provider=self.name)
-        if not isinstance(answer, dict) or not isinstance(answer.get("input_tokens"), int):
-            raise UpstreamProtocolError(
-                "the upstream's count of tokens holds no number", provider=self.name
-            )
-        return int(answer["input_tokens"])
+        return read_count(body, "input_tokens", provider=self.name)
 
     def _keeps(self, turn: Turn) -> bool:
         """What a client does not want stored is not stored upstream either."""

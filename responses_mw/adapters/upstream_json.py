@@ -30,6 +30,17 @@ def read_json(raw: bytes, *, provider: str) -> Any:
         ) from error
 
 
+def read_count(raw: bytes, name: str, *, provider: str) -> int:
+    """Of tokens: what the field `name` of an answer says."""
+    answer = read_json(raw, provider=provider)
+    count = answer.get(name) if isinstance(answer, dict) else None
+    if type(count) is not int or count < 0:
+        raise UpstreamProtocolError(
+            f"{provider} counted tokens and said no {name}", provider=provider
+        )
+    return count
+
+
 def _number(digits: str) -> int | float:
     """As orjson reads it, so that it can be written again."""
     return int(digits) if len(digits) < 19 else float(digits)
