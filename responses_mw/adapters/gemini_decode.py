@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from responses_mw.adapters.counted_repeats import CountedRepeats
 from responses_mw.adapters.gemini_arguments import GrowingCall
 from responses_mw.adapters.gemini_reports import Sources, logprobs, usage_report
 from responses_mw.adapters.upstream_errors import streamed_error
@@ -31,6 +32,7 @@ from responses_mw.deltas import (
     Stopped,
     StopReason,
     TextDelta,
+    TextRun,
     ToolCallDelta,
     ToolCallStarted,
     UpstreamInfo,
@@ -104,9 +106,26 @@ class GeminiDecoder:
         self._finish_message = ""
         self._blocked = False
         self._answered = False
+        self.repeats = CountedRepeats(b"text", _only_text)
 
     def feed(self, event: ServerSentEvent) -> Iterator[Delta]:
-        return iter(self.read(read_json(event.data, provider=self._provider)))
+        chunk = read_json(event.data, provider=self._provider)
+        deltas = self.read(chunk)
+        self.repeats.learn(event, chunk)
+        return iter(deltas)
+
+    def again(self, texts: list[str]) -> list[Delta]:
+        """What as many chunks say that say nothing but these."""
+        deltas: list[Delta] = []
+        if self._half or self._logprobs or self._growing or self._cut:
+            for text in texts:
+                self._part(deltas, {"text": text})
+            return deltas
+        said = list(filter(None, texts))
+        for text in said:
+            self._remember({"text": text})
+        self._message += said
+        return [TextRun(said)]
 
     def read(self, chunk: Any) -> list[Delta]:
         if isinstance(chunk, list):  # a stream that is one JSON array, or its error
@@ -165,15 +184,8 @@ class GeminiDecoder:
     def _plain_text(self, chunk: Json) -> str | None:
         """Of most chunks of most answers, which say one text; None for all others, and where
         something waits for what comes next."""
-        candidates = chunk.get("candidates")
-        if not candidates or len(candidates) > 1 or not chunk.keys() <= _PLAIN_CHUNK:
-            return None
-        candidate = candidates[0]
-        if not candidate.keys() <= _PLAIN_CANDIDATE or candidate.get("index"):
-            return None
-        parts: Sequence[Json] = (candidate.get("content") or {}).get("parts") or ()
-        text = parts[0].get("text") if len(parts) == 1 and len(parts[0]) == 1 else None
-        if not isinstance(text, str) or not text.isascii():
+        text = _only_text(chunk)
+        if text is None or not text.isascii():
             return None
         waits = self._half or self._logprobs or self._growing or self._cut
         return None if waits or not self._answered or self._info is None else text
@@ -348,6 +360,19 @@ class GeminiDecoder:
 
     def _broken(self, message: str) -> UpstreamProtocolError:
         return UpstreamProtocolError(f"{self._provider}: {message}", provider=self._provider)
+
+
+def _only_text(chunk: Any) -> str | None:
+    """Of a chunk that says this and what was used so far."""
+    candidates = chunk.get("candidates") if isinstance(chunk, dict) else None
+    if not candidates or len(candidates) > 1 or not chunk.keys() <= _PLAIN_CHUNK:
+        return None
+    candidate = candidates[0]
+    if not candidate.keys() <= _PLAIN_CANDIDATE or candidate.get("index"):
+        return None
+    parts: Sequence[Json] = (candidate.get("content") or {}).get("parts") or ()
+    text = parts[0].get("text") if len(parts) == 1 and len(parts[0]) == 1 else None
+    return text if isinstance(text, str) else None
 
 
 def _is_plain(part: Json) -> bool:

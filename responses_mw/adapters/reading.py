@@ -27,16 +27,29 @@ class Reading:
         if self._repeats is not None:
             self._repeats.begin()
         self._parser: Any = PARSERS[framing]()
+        self._ends_with_return = False
         self._name = name
 
     def feed(self, chunk: bytes, said: list[Delta]) -> None:
         """Adds to `said`, which holds what was said before an error, too. Raises UpstreamError."""
         try:
             if self._repeats is not None:
+                if b"\r" in chunk or self._ends_with_return:
+                    chunk = self._with_newlines(chunk)
                 chunk = self._again(self._repeats, chunk, said)
             self._read(chunk, said)
         except WRONG_SHAPE as error:
             raise wrong_shape(error, self._name) from error
+
+    def _with_newlines(self, chunk: bytes) -> bytes:
+        """Google ends its lines with both. A return at the end of a chunk waits for what follows;
+        one by itself, which ends a line, too, is left to the parser."""
+        if self._ends_with_return:
+            chunk = b"\r" + chunk
+        self._ends_with_return = chunk.endswith(b"\r") and b"\r\n" in chunk
+        if self._ends_with_return:
+            chunk = chunk[:-1]
+        return chunk.replace(b"\r\n", b"\n")
 
     def _again(self, repeats: Repeats, chunk: bytes, said: list[Delta]) -> bytes:
         """The rest of the chunk, that has to be read event by event."""

@@ -64,7 +64,7 @@ class Repeats:
         if self._tries == 0 or (self.known and event.data.startswith(self._start)):
             return False
         found = list(self._literal.finditer(event.data))
-        if len(found) != 1 or not (text := self._said(parsed)) or not _is(found[0][1], text):
+        if len(found) != 1 or not (text := self._said(parsed)) or not is_said(found[0][1], text):
             return False
         start, end = found[0].span(1)
         before, after = event.data[:start], event.data[end:]
@@ -126,7 +126,7 @@ class Repeats:
         return (after.replace(b" ", b"") if self._padded else after) == self._after
 
 
-def _is(literal: bytes, text: str) -> bool:
+def is_said(literal: bytes, text: str) -> bool:
     try:
         said: bool = orjson.loads(literal) == text
     except orjson.JSONDecodeError:
