@@ -312,5 +312,5 @@ def test_tokens_are_counted_of_what_would_be_sent() -> None:
     assert "cachePoint" not in json.dumps(counted)
     assert adapter.counted(b'{"inputTokens": 12}') == 12
     for wrong in (b"{}", b"[]", b'{"inputTokens": "many"}'):
-        with pytest.raises(UpstreamProtocolError, match="named no number"):
+        with pytest.raises(UpstreamProtocolError, match="said no inputTokens"):
             adapter.counted(wrong)
