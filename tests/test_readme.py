@@ -69,6 +69,11 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert target.startswith("https://") or (path.parent / target).exists(), target
 
 
+def test_every_document_is_found_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", README))
+    assert linked == {path.name for path in DOCUMENTS} - {"README.md"}
+
+
 def blocks(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
@@ -85,6 +90,18 @@ def openais_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     models = {"gpt-5-mini": "python/responses_mw.testing:EchoProvider"}
     with serving("--config", config(folder, **models), folder=folder) as server:
         yield server.url
+
+
+def test_a_served_model_is_asked_as_shown(tmp_path: Path) -> None:
+    (shown,) = blocks(section("Serve it alone"))
+    models = {"local": "python/responses_mw.testing:EchoProvider"}
+    with serving("--config", config(tmp_path, **models), folder=tmp_path) as server:
+        asked = shown.replace("http://127.0.0.1:4000", server.url.removesuffix("/v1"))
+        found = subprocess.run(
+            [sys.executable, "-c", asked], capture_output=True, text=True, timeout=30, check=True
+        )
+    assert asked != shown
+    assert found.stdout.splitlines()[0] == "user: My name is Ada."
 
 
 @pytest.mark.parametrize("n", range(3))
