@@ -58,7 +58,7 @@ async def summarise(answers: Answers, turn: Turn, record: TurnRecord) -> Summary
                 match delta:
                     case TextDelta(piece):
                         text.append(piece)
-                        length += len(piece) + 1
+                        length += len(piece) + 1  # an empty one is kept, too
                     case UsageReported():
                         usage = delta
                     case Stopped():
