@@ -8,6 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from responses_mw.adapters import reading
+from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.app import ResponsesApp
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.deltas import (
@@ -110,6 +112,34 @@ def test_whatever_an_answer_consists_of_it_is_bounded(kind: str) -> None:
         go_on(assembler, kind)
 
     assert len(json.dumps([assembler.output, assembler.cuts])) < 12 * LIMIT
+
+
+def test_a_stream_that_says_nothing_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signatures are held back until their block ends."""
+    monkeypatch.setattr(reading, "MOST_BYTES", LIMIT)
+    decoder = AnthropicMessages().decoder(Turn(model="m", spans=()))
+    stream = reading.Reading(decoder, "sse", name="anthropic")
+    said: list[Delta] = []
+    stream.feed(sse({"type": "message_start", "message": {}}), said)
+    thinking = {"type": "thinking", "thinking": "", "signature": ""}
+    begin = {"type": "content_block_start", "index": 0, "content_block": thinking}
+    stream.feed(sse(begin), said)
+    told = len(said)
+    signed = {"type": "signature_delta", "signature": LONG}
+    chunk = sse({"type": "content_block_delta", "index": 0, "delta": signed})
+
+    with pytest.raises(UpstreamProtocolError, match=f"more than {LIMIT} bytes"):
+        feed(stream, chunk, said)
+    assert len(said) == told
+
+
+def sse(event: Any) -> bytes:
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+def feed(stream: reading.Reading, chunk: bytes, said: list[Delta]) -> None:
+    for _ in range(LIMIT // 1000):
+        stream.feed(chunk, said)
 
 
 def test_a_long_answer_that_ends_is_told_to_its_end() -> None:

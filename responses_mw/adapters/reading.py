@@ -10,7 +10,10 @@ from responses_mw.adapters.base import PARSERS, Decoder, Framing
 from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
 from responses_mw.adapters.repeats import Repeats
 from responses_mw.deltas import Delta
+from responses_mw.errors import UpstreamProtocolError
 
+MOST_BYTES = 256 * 1024 * 1024
+"""Of one stream: decoders hold back what says nothing yet, such as signatures."""
 _END = b"\n\n"
 _ONE_BY_ONE = 4
 """Events of a chunk that are read by themselves, to learn what the others look like."""
@@ -29,9 +32,15 @@ class Reading:
         self._parser: Any = PARSERS[framing]()
         self._ends_with_return = False
         self._name = name
+        self._room = MOST_BYTES
 
     def feed(self, chunk: bytes, said: list[Delta]) -> None:
         """Adds to `said`, which holds what was said before an error, too. Raises UpstreamError."""
+        self._room -= len(chunk)
+        if self._room < 0:
+            raise UpstreamProtocolError(
+                f"{self._name} sent a stream of more than {MOST_BYTES} bytes", provider=self._name
+            )
         try:
             if self._repeats is not None:
                 if b"\r" in chunk or self._ends_with_return:
