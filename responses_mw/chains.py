@@ -24,8 +24,8 @@ from stores.base import (
     StoredTurn,
 )
 
-_OBJECTS = 4
-"""What a history takes in memory, in multiples of its JSON."""
+_OBJECTS = 5
+"""What a history takes in memory, in multiples of its JSON: objects, and what an adapter wrote."""
 _CHAIN = 2048
 """What a chain takes besides."""
 

@@ -6,13 +6,13 @@ calls answered.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from responses_mw import native_refs
 from responses_mw.deltas import NativeTurn
 from responses_mw.errors import InvalidRequest
-from responses_mw.turn import Item, Span
+from responses_mw.turn import Beginning, Item, Span, Written
 from stores.base import History, StoredTurn
 
 Unseal = Callable[[Sequence[Item]], Sequence[Span]]
@@ -21,11 +21,17 @@ Unseal = Callable[[Sequence[Item]], Sequence[Span]]
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The first `turns` of a history, rebuilt once and for all: whatever follows, these are their
-    spans. `calls` are the ids of the calls in them, each of which is answered in them."""
+    spans. `calls` are the ids of the calls in them, each of which is answered in them. `written` is
+    what adapters wrote of them."""
 
     turns: int = 0
     spans: Sequence[Span] = ()
     calls: frozenset[Any] = frozenset()
+    written: dict[str, Written] = field(default_factory=dict, compare=False)
+
+    @property
+    def beginning(self) -> Beginning | None:
+        return Beginning(len(self.spans), self.written) if self.spans else None
 
 
 NOTHING = Settled()
@@ -90,7 +96,8 @@ def settle(turns: Sequence[StoredTurn], before: Settled = NOTHING) -> Settled:
             calls.clear()
     if count == before.turns:
         return before
-    return Settled(count, [*before.spans, *spans], before.calls.union(settled))
+    spans = [*before.spans, *spans]
+    return Settled(count, spans, before.calls.union(settled), dict(before.written))
 
 
 def _may_change(item: Item) -> bool:

@@ -113,7 +113,7 @@ class Preparation:
         settled = history.settled if isinstance(history, Chain) else NOTHING
         unseal = self._sealer.spans
         spans = rebuild(history, unseal(items), unseal=unseal, settled=settled)
-        turn = turn_from(request, spans, request.model)
+        turn = turn_from(request, spans, request.model, beginning=settled.beginning)
         changes: dict[str, Any] = {}
         if request.background:
             changes["stream"] = True

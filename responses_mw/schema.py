@@ -30,7 +30,7 @@ from responses_mw.json_schema import said_as
 from responses_mw.parts import OTHERS as MESSAGE_PARTS
 from responses_mw.parts import SHAPES as PARTS
 from responses_mw.tool_schema import check_choice, check_tools, with_mode
-from responses_mw.turn import Span, Turn
+from responses_mw.turn import Beginning, Span, Turn
 
 Include = Literal[
     "file_search_call.results",
@@ -300,7 +300,13 @@ def _passed_on(request: CreateRequest) -> dict[str, Any]:
     return told
 
 
-def turn_from(request: CreateRequest, spans: Sequence[Span], model: str) -> Turn:
+def turn_from(
+    request: CreateRequest,
+    spans: Sequence[Span],
+    model: str,
+    *,
+    beginning: Beginning | None = None,
+) -> Turn:
     """One model call; `spans` hold the history and the stored form of the request's own input."""
     text_format = request.text_format
     reasoning = request.reasoning
@@ -329,6 +335,7 @@ def turn_from(request: CreateRequest, spans: Sequence[Span], model: str) -> Turn
         stream=request.stream,
         encrypted_reasoning=request.wants_encrypted_reasoning,
         passed_on=_passed_on(request),
+        beginning=beginning,
     )
 
 

@@ -5,7 +5,7 @@ together; if it came from a provider, it may carry the same content in that prov
 (`native`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal
@@ -24,6 +24,23 @@ class Span:
 
     items: Sequence[Item]
     native: NativeTurn | None = None
+
+
+@dataclass(slots=True)
+class Written:
+    """What an adapter's format says of these spans, in bytes."""
+
+    spans: Sequence[Span]
+    encoded: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first `spans` of a turn, which later turns of its conversation have, too; and what
+    adapters wrote of the first of them, by format."""
+
+    spans: int
+    written: dict[str, Written]
 
 
 ToolChoice = Literal["none", "auto", "required"]
@@ -74,6 +91,7 @@ class Turn:
     sent them: include, reasoning.context, prompt_cache_options, ...; and `store`."""
     continuation: Any = None
     """Opaque, and set only for the deployment that issued it."""
+    beginning: Beginning | None = field(default=None, repr=False, compare=False)
 
     def under(self, model: str) -> "Turn":
         """The same under another name of the model. Each turn is asked under one, and
@@ -87,11 +105,7 @@ class Turn:
     def replay(self, scope: str) -> Iterator[Item | Span]:
         """The conversation in order: a whole Span where its native form is of `scope`, else single
         items."""
-        for span in self.spans:
-            if span.native is not None and span.native.scope == scope:
-                yield span
-            else:
-                yield from span.items
+        return replay(self.spans, scope)
 
     @property
     def items(self) -> Iterator[Item]:
@@ -135,6 +149,15 @@ class Turn:
         if isinstance(self.tool_choice, str) or self.tool_choice.get("type") != "function":
             return None
         return str(self.tool_choice["name"])
+
+
+def replay(spans: Iterable[Span], scope: str) -> Iterator[Item | Span]:
+    """As `Turn.replay`."""
+    for span in spans:
+        if span.native is not None and span.native.scope == scope:
+            yield span
+        else:
+            yield from span.items
 
 
 _NAMES = [each.name for each in fields(Turn)]

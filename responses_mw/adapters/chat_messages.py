@@ -5,34 +5,40 @@ What a message may look like and which may follow which is decided here; paramet
 
 import hashlib
 import json
+import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
+
 from responses_mw.adapters.chat_dialects import ChatDialect
+from responses_mw.adapters.chat_parts import TEXTS, Part, PartWriter
 from responses_mw.adapters.foreign_items import as_message
 from responses_mw.errors import UnsupportedByProvider
-from responses_mw.turn import Item, Span, Turn
+from responses_mw.turn import Beginning, Item, Span, Turn, Written, replay
 
 Message = dict[str, Any]
-Part = Mapping[str, Any]
-
 NINE_CHARACTERS = re.compile(r"[A-Za-z0-9]{9}")
 ACKNOWLEDGED = "OK."
-_TEXTS = frozenset({"input_text", "output_text", "text"})
+_FORMAT = "chat completions"
 
 
 def write_messages(
     turn: Turn, dialect: ChatDialect, *, scope: str, dropped: list[str]
-) -> list[Message]:
+) -> list[Message | orjson.Fragment]:
     """Raises UnsupportedByProvider for an item or a part that the format has no words for.
 
-    Appends to `dropped` what was left out.
+    Appends to `dropped` what was left out. Messages that were written for an earlier turn are one
+    `orjson.Fragment`.
     """
     writer = _Writer(dialect, dropped)
     if turn.instructions:
         writer.system(turn.instructions, dialect.system_role)
-    for entry in turn.replay(scope):
+    rest: Iterable[Span] = turn.spans
+    if turn.beginning is not None and not dialect.alternating and turn.text_format is None:
+        rest = writer.begin(turn.spans, turn.beginning)
+    for entry in replay(rest, scope):
         if isinstance(entry, Span):
             writer.native(entry)
         else:
@@ -47,13 +53,39 @@ class _Writer:
         self._dialect = dialect
         self._alternating = dialect.alternating
         self._dropped = dropped
+        self._parts = PartWriter(dialect, dropped)
         self._messages: list[Message] = []
+        self._before: list[Message | orjson.Fragment] = []
+        """What stands before `_messages`, the last of it bytes of several plain messages."""
         self._text: str | None = None
         self._refusal = ""
         self._thoughts: list[str] = []
         self._calls: list[dict[str, Any]] = []
         self._attachments: list[dict[str, Any]] = []
         self._wire_ids: dict[str, str] = {}
+
+    def begin(self, spans: Sequence[Span], beginning: Beginning) -> Sequence[Span]:
+        """Writes the plain messages that come first, most of them as they were written for the
+        last turn, up to one of the user's. Gives back the spans that are left."""
+        known = beginning.written.get(_FORMAT)
+        if known is None or not _begin_with(spans, known):
+            known = Written((), b"")
+        before, self._messages = self._messages, []
+        done, count = len(known.spans), 0
+        for n in range(done, min(beginning.spans, len(spans))):
+            if spans[n].native is not None or not all(map(self._is_plain, spans[n].items)):
+                break
+            if self._text is None:
+                done, count = n + 1, len(self._messages)
+        if count:
+            more = orjson.dumps(self._messages[:count])[1:-1]
+            encoded = b"%b,%b" % (known.encoded, more) if known.encoded else more
+            known = beginning.written[_FORMAT] = Written(spans[:done], encoded)
+        # What was tried beyond that is written again, with what follows.
+        self._messages, self._text = before, None
+        if known.encoded:
+            self._before, self._messages = [*before, orjson.Fragment(known.encoded)], []
+        return spans[done:]
 
     def item(self, item: Item) -> None:
         match item["type"]:
@@ -95,22 +127,25 @@ class _Writer:
         self._end_turns()
         if self._dialect.system_anywhere:
             self._append({"role": role, "content": text})
-        elif all(message["role"] == role for message in self._messages):
+        elif not self._before and all(message["role"] == role for message in self._messages):
             self._merge_or_append({"role": role, "content": text})
         else:
             self._append({"role": "user", "content": f"<system>\n{text}\n</system>"})
 
-    def finish(self) -> list[Message]:
+    def finish(self) -> list[Message | orjson.Fragment]:
         self._end_turns()
-        return self._messages
+        return [*self._before, *self._messages]
 
     # --- items
+
+    def _is_plain(self, item: Item) -> bool:
+        return item["type"] == "message" and self._plain_message(item)
 
     def _plain_message(self, item: Item) -> bool:
         """What `_message` does with most messages of most conversations, in a third of the time;
         False for all others."""
         content = item["content"]
-        if self._alternating or len(content) != 1 or content[0]["type"] not in _TEXTS:
+        if self._alternating or len(content) != 1 or content[0]["type"] not in TEXTS:
             return False
         if self._attachments or self._calls or self._refusal or self._thoughts:
             return False
@@ -139,9 +174,9 @@ class _Writer:
                 self._say(item["content"])
             case "user":
                 self._end_turns()
-                self._append({"role": "user", "content": self._user_content(item["content"])})
+                self._append({"role": "user", "content": self._parts.user_content(item["content"])})
             case "system" | "developer":
-                texts = [self._only_text(part, role) for part in item["content"]]
+                texts = [self._parts.only_text(part, role) for part in item["content"]]
                 known = self._dialect
                 wire_role = known.system_role if role == "system" else known.developer_role
                 self.system("\n\n".join(texts), wire_role)
@@ -164,7 +199,7 @@ class _Writer:
                 case "refusal":
                     text += part["refusal"]
                 case other:
-                    raise self._unknown_part(other, "assistant")
+                    raise self._parts.unknown_part(other, "assistant")
         # Words after a call cannot be a message of their own: its output has to follow the call.
         self._text = text if self._text is None else f"{self._text}\n\n{text}"
 
@@ -215,90 +250,13 @@ class _Writer:
             if part["type"] in ("input_text", "output_text", "text"):
                 texts.append(part["text"])
             else:
-                attached.append(self._user_part(part))
+                attached.append(self._parts.user_part(part))
         if attached:
             name = self._wire_id(call_id)
             label = {"type": "text", "text": f"Attached to the output of tool call {name}:"}
             self._attachments += [label, *attached]
             texts = texts or ["The output is attached to the next user message."]
         return "\n".join(texts)
-
-    # --- parts
-
-    def _user_content(self, content: Sequence[Part]) -> str | list[dict[str, Any]]:
-        if len(content) == 1 and content[0]["type"] in _TEXTS:
-            text: str = content[0]["text"]  # most messages of most conversations
-            return text
-        parts = [self._user_part(part) for part in content]
-        if all(part["type"] == "text" for part in parts) and (
-            len(parts) < 2 or not self._dialect.text_parts
-        ):
-            return "\n".join(part["text"] for part in parts)
-        return parts
-
-    def _user_part(self, part: Part) -> dict[str, Any]:
-        match part["type"]:
-            case "input_text" | "output_text" | "text":
-                return {"type": "text", "text": part["text"]}
-            case "input_image":
-                return self._image(part)
-            case "input_file":
-                return self._file(part)
-            case other:
-                raise self._unknown_part(other, "user")
-
-    def _image(self, part: Part) -> dict[str, Any]:
-        url = part.get("image_url")
-        if not url:
-            raise self._no_file_id("image_url")
-        image = {"url": url}
-        detail = part.get("detail")
-        if detail == "original":
-            image["detail"] = "high"  # the most that this format can ask for
-            self._dropped.append("input_image.detail")
-        elif detail and detail != "auto":
-            image["detail"] = detail
-        return {"type": "image_url", "image_url": image}
-
-    def _file(self, part: Part) -> dict[str, Any]:
-        if self._dialect.file_parts is None:
-            raise UnsupportedByProvider(
-                f"{self._dialect.name} cannot take an input_file; send its text as input_text",
-                param="input",
-            )
-        source = part.get("file_data")
-        if not source and self._dialect.file_urls:
-            source = part.get("file_url")
-        if not source and part.get("file_url"):
-            raise UnsupportedByProvider(
-                f"{self._dialect.name} cannot fetch a file_url; send the file as file_data",
-                param="input",
-            )
-        if not source:
-            raise self._no_file_id("file_data")
-        name = part.get("filename")
-        if self._dialect.file_parts == "document_url":
-            named = {"document_name": name} if name else {}
-            return {"type": "document_url", "document_url": source, **named}
-        return {"type": "file", "file": {"filename": name or "file", "file_data": source}}
-
-    def _only_text(self, part: Part, role: str) -> str:
-        if part["type"] not in ("input_text", "output_text", "text"):
-            raise self._unknown_part(part["type"], role)
-        return str(part["text"])
-
-    def _unknown_part(self, type: object, role: str) -> UnsupportedByProvider:
-        return UnsupportedByProvider(
-            f"{self._dialect.name} cannot take a part of type {type!r} in a {role} message",
-            param="input",
-        )
-
-    def _no_file_id(self, instead: str) -> UnsupportedByProvider:
-        return UnsupportedByProvider(
-            f"a file_id is known only to the provider it was uploaded to, and {self._dialect.name} "
-            f"takes none; send {instead}",
-            param="input",
-        )
 
     # --- messages
 
@@ -384,3 +342,8 @@ def _nine_characters(call_id: str) -> str:
     if NINE_CHARACTERS.fullmatch(call_id):
         return call_id
     return hashlib.sha256(call_id.encode()).hexdigest()[:9]
+
+
+def _begin_with(spans: Sequence[Span], known: Written) -> bool:
+    """The very same spans: a hook may have put others in their place."""
+    return len(known.spans) <= len(spans) and all(map(operator.is_, known.spans, spans))
