@@ -4,8 +4,9 @@ By the semantic conventions for generative AI. The only file that imports opente
 the API alone: without an SDK that the host sets up, all of this does nothing.
 """
 
+import functools
+import time
 from collections.abc import Mapping, Sequence
-from contextvars import Token
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 
 from responses_mw import outgoing
@@ -32,13 +34,18 @@ _PROVIDERS = {
     "vertex": "gcp.vertex_ai",
 }
 """The names of the conventions, where a provider has another one here."""
+_TRACE = frozenset({"traceparent", "tracestate"})
+_NOBODYS = trace.set_span_in_context(trace.INVALID_SPAN, Context())
+"""What is measured where nothing is recorded is no example of any trace."""
 
 
 class OpenTelemetry:
     """An Observer. Without providers, the host's global ones.
 
     A span's parent is the one current where the request was taken, else the request's
-    `traceparent`. Upstreams are sent the span of their own attempt.
+    `traceparent`. Upstreams are sent the span of their own attempt. Spans begin when what they are
+    about begins, for others need their ids; they get their attributes, and end as of when it
+    ended, a moment later and many in a row. What samplers go by they have from the beginning.
     """
 
     def __init__(
@@ -59,35 +66,42 @@ class OpenTelemetry:
         self._first = meter.create_histogram(
             "gen_ai.client.operation.time_to_first_chunk", "s", "From request to the first delta."
         )
-        self._traces: dict[str, _Trace] = {}
-        self._ended = Batch(self._measure_all)
+        self._traces: dict[str, _Recorded | _Unrecorded] = {}
+        self._ended = Batch(self._tell_all)
         self._marks: dict[tuple[str | None, ...], _Marks] = {}
 
     def on_start(self, record: TurnRecord) -> None:
         span = self._tracer.start_span(
-            f"{_OPERATION} {record.model}", _parent(record), attributes=_asked(record)
+            f"{_OPERATION} {record.model}",
+            _parent(record),
+            attributes={
+                "gen_ai.operation.name": _OPERATION,
+                "gen_ai.request.model": record.model,
+            },
         )
-        traced = _Trace(self._tracer, record, span)
+        recorded = span.is_recording()
+        traced = _Recorded(self._tracer, record, span) if recorded else _Unrecorded(span)
         self._traces[record.id] = traced
         record.attempting.append(traced.attempting)
 
-    def on_first_delta(self, record: TurnRecord) -> None:
-        span = self._traces[record.id].span
-        if span.is_recording() and record.first_delta_s is not None:
-            seconds = record.first_delta_s - record.started_s
-            span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
+    def on_first_delta(self, record: TurnRecord) -> None: ...
 
     def on_end(self, record: TurnRecord) -> None:
         traced = self._traces.pop(record.id)
-        traced.end()
-        self._ended.add((record, traced.provider, traced.context))
+        traced.leave(record.error)
+        self._ended.add((record, traced.deployment, traced.spans))
 
     async def flush(self) -> None:
         self._ended.drain()
 
-    def _measure_all(self, ended: Sequence[tuple[TurnRecord, str, Context]]) -> None:
-        for each in ended:
-            self._measure(*each)
+    def _tell_all(self, ended: "Sequence[_Ended]") -> None:
+        for record, deployment, spans in ended:
+            provider = "unknown" if deployment is None else _provider_of(deployment)
+            self._measure(record, provider, spans[-1].context if spans else _NOBODYS)
+            if spans:
+                spans[-1].span.set_attributes(_known(record, provider))
+            for each in spans:
+                each.end()
 
     def _measure(self, record: TurnRecord, provider: str, within: Context) -> None:
         marks = self._marked(provider, record.model, record.upstream_model, record.error)
@@ -134,57 +148,65 @@ class _Marks:
         return cls(answer, end, input, output)
 
 
-@dataclass(slots=True)
-class _Opened:
-    """A span that is current until it ends."""
+class _Open:
+    """A span that is current until it is left, by the task that made this. It ends later."""
 
-    span: Span
-    context: Context
-    before: "Token[Context]"
-    headers: "Token[Mapping[str, str]]"
+    __slots__ = ("_before", "_error", "_headers", "_left_ns", "context", "span")
 
-    @classmethod
-    def of(cls, span: Span, *, asks: bool) -> "_Opened":
+    def __init__(self, span: Span, *, asks: bool) -> None:
         """`asks`: an upstream is asked within it."""
-        headers: dict[str, str] = {}
-        current = trace.set_span_in_context(span)
-        if asks:
-            propagate.inject(headers, current)
-        return cls(span, current, context.attach(current), outgoing.HEADERS.set(headers))
-
-    def close(self, error: str | None) -> None:
-        """To be called in the order opposite to opening."""
-        outgoing.HEADERS.reset(self.headers)
-        context.detach(self.before)
-        if error is not None:
-            self.span.set_attribute("error.type", error)
-            self.span.set_status(StatusCode.ERROR, error)
-        self.span.end()
-
-
-class _Trace:
-    """Of one response. All of it happens in the task that generates it."""
-
-    def __init__(self, tracer: trace.Tracer, record: TurnRecord, span: Span) -> None:
         self.span = span
-        self.provider = "unknown"
-        self._tracer = tracer
-        self._record = record
-        self._recorded = span.is_recording()
-        # A trace that nobody records has no attempts of its own: upstreams hear of the turn.
-        self._turn = _Opened.of(span, asks=not self._recorded)
-        self._attempt: _Opened | None = None
-        self._attempts = 0
+        self.context = trace.set_span_in_context(span)
+        headers = _headers(span, self.context) if asks else outgoing.NONE
+        self._headers = outgoing.HEADERS.set(headers)
+        self._before = context.attach(self.context)
 
-    @property
-    def context(self) -> Context:
-        return self._turn.context
+    def leave(self, error: str | None) -> None:
+        """In the order opposite to entering."""
+        context.detach(self._before)
+        outgoing.HEADERS.reset(self._headers)
+        del self._before, self._headers  # they hold all of the task's context
+        self._error = error
+        self._left_ns = time.time_ns()
+
+    def end(self) -> None:
+        if self._error is not None:
+            self.span.set_attribute("error.type", self._error)
+            self.span.set_status(StatusCode.ERROR, self._error)
+        self.span.end(self._left_ns)
+
+
+class _Unrecorded(_Open):
+    """A trace that nobody records has no attempts of its own: upstreams hear of the turn."""
+
+    __slots__ = ("deployment",)
+    spans: Sequence[_Open] = ()
+
+    def __init__(self, span: Span) -> None:
+        super().__init__(span, asks=True)
+        self.deployment: Deployment | None = None
 
     def attempting(self, deployment: Deployment) -> None:
-        self.provider = _provider_of(deployment)
-        if not self._recorded:
-            return
-        self._close_attempt()
+        self.deployment = deployment
+
+
+class _Recorded:
+    """Of one response. `spans` are those that were left, its own behind those of its attempts."""
+
+    __slots__ = ("_attempt", "_attempts", "_record", "_tracer", "_turn", "deployment", "spans")
+
+    def __init__(self, tracer: trace.Tracer, record: TurnRecord, span: Span) -> None:
+        self.deployment: Deployment | None = None
+        self.spans: list[_Open] = []
+        self._tracer = tracer
+        self._record = record
+        self._turn = _Open(span, asks=False)
+        self._attempt: _Open | None = None
+        self._attempts = 0
+
+    def attempting(self, deployment: Deployment) -> None:
+        self._leave_attempt(None)
+        self.deployment = deployment
         self._attempts = len(self._record.attempts)
         model = deployment.model or self._record.model
         span = self._tracer.start_span(
@@ -192,62 +214,81 @@ class _Trace:
             kind=SpanKind.CLIENT,
             attributes={
                 "gen_ai.operation.name": _OPERATION,
-                "gen_ai.provider.name": self.provider,
+                "gen_ai.provider.name": _provider_of(deployment),
                 "gen_ai.request.model": model,
                 "responses_mw.deployment": str(deployment.id),
             },
         )
-        self._attempt = _Opened.of(span, asks=True)
+        self._attempt = _Open(span, asks=True)
 
-    def end(self) -> None:
-        self._close_attempt()
-        if self._recorded:
-            self.span.set_attributes(
-                {"gen_ai.provider.name": self.provider, **_answered(self._record)}
-            )
-        self._turn.close(self._record.error)
+    def leave(self, error: str | None) -> None:
+        self._leave_attempt(error)
+        self._turn.leave(error)
+        self.spans.append(self._turn)
 
-    def _close_attempt(self) -> None:
+    def _leave_attempt(self, error: str | None) -> None:
         if self._attempt is None:
             return
         noted = self._record.attempts[self._attempts :]
         failed = noted[-1].error if noted else None
         # One that began to answer and broke was noted as an answer.
-        self._attempt.close(failed or self._record.error)
+        self._attempt.leave(failed or error)
+        self.spans.append(self._attempt)
         self._attempt = None
+
+
+_Ended = tuple[TurnRecord, Deployment | None, Sequence[_Open]]
+"""Who was asked last, and what `_Recorded` and `_Unrecorded` have of spans."""
+
+
+def _headers(span: Span, within: Context) -> Mapping[str, str]:
+    """As the host's propagator writes them. The one that most have takes three times as long as
+    writing what it would, where there is nothing but the span to write."""
+    told, propagator = span.get_span_context(), propagate.get_global_textmap()
+    is_all = len(within) == 1 and told.is_valid and not told.trace_state
+    if is_all and type(propagator) is CompositePropagator and _is_w3c(propagator):
+        ids = f"{told.trace_id:032x}-{told.span_id:016x}"
+        return {"traceparent": f"00-{ids}-{told.trace_flags:02x}"}
+    headers: dict[str, str] = {}
+    propagator.inject(headers, within)
+    return headers
+
+
+@functools.lru_cache(maxsize=1)  # a process has one
+def _is_w3c(propagator: CompositePropagator) -> bool:
+    """Baggage, which may be left out, would be a second value of a context."""
+    return _TRACE <= propagator.fields <= {*_TRACE, "baggage"}
 
 
 def _parent(record: TurnRecord) -> Context:
     current = context.get_current()
-    if not trace.get_current_span(current).get_span_context().is_valid and record.caller.trace:
+    if record.caller.trace and not _is_traced(current):
         return propagate.extract(record.caller.trace, current)
     return current
 
 
-def _asked(record: TurnRecord) -> Mapping[str, Any]:
-    told: dict[str, Any] = {
-        "gen_ai.operation.name": _OPERATION,
-        "gen_ai.request.model": record.model,
-        "gen_ai.request.stream": record.streamed,
-        "gen_ai.response.id": record.id,
-        "responses_mw.stored": record.stored,
-        "responses_mw.background": record.background,
-    }
-    conversation = record.conversation or record.chain
-    if conversation is not None:
-        told["gen_ai.conversation.id"] = conversation
-    return told
+def _is_traced(current: Context) -> bool:
+    return trace.get_current_span(current).get_span_context().is_valid
 
 
-def _answered(record: TurnRecord) -> Mapping[str, Any]:
+def _known(record: TurnRecord, provider: str) -> Mapping[str, Any]:
+    """Beside what its span began with."""
     usage, cost = record.usage, record.cost_nano
     told: dict[str, Any] = {
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.stream": record.streamed,
+        "gen_ai.response.id": record.id,
+        "gen_ai.conversation.id": record.conversation or record.chain,
         _ANSWERED_BY: record.upstream_model,
         "responses_mw.status": record.status,
+        "responses_mw.stored": record.stored,
+        "responses_mw.background": record.background,
         "responses_mw.deployment": record.deployment,
         "responses_mw.fallback": record.fallback,
         "responses_mw.cost": None if cost is None else cost / _NANO,
     }
+    if record.first_delta_s is not None:
+        told["gen_ai.response.time_to_first_chunk"] = record.first_delta_s - record.started_s
     if usage is not None:
         told |= {
             "gen_ai.usage.input_tokens": usage.input_tokens,

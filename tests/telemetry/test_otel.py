@@ -3,93 +3,44 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-import pytest
 from opentelemetry import context, trace
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+)
 from opentelemetry.trace import SpanKind, StatusCode
+from traced import PARENT, TRACE, Telemetry, answered, ask, serving, telemetry, told
 from upstream import Exchange, upstream
 
 from responses_mw import ChatCompletions, Deployment, HTTPProvider
 from responses_mw.app import ResponsesApp
 from responses_mw.deltas import TextDelta
 from responses_mw.errors import UpstreamUnavailable
+from responses_mw.telemetry.batch import DELAY_S
 from responses_mw.telemetry.otel import OpenTelemetry
 from responses_mw.testing import EchoProvider, ScriptedProvider
 from responses_mw.testing.asgi import InProcessTransport
 from stores import MemoryStore
 
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
-
-
-@dataclass
-class Telemetry:
-    spans_out: InMemorySpanExporter
-    metrics_out: InMemoryMetricReader
-    tracers: TracerProvider
-    observer: OpenTelemetry
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        """Oldest first."""
-        return sorted(self.spans_out.get_finished_spans(), key=lambda span: span.start_time or 0)
-
-    def points(self, name: str) -> list[HistogramDataPoint]:
-        found = self.metrics_out.get_metrics_data()
-        scopes = [scope for each in found.resource_metrics for scope in each.scope_metrics]
-        metrics = [metric for scope in scopes for metric in scope.metrics if metric.name == name]
-        return [point for metric in metrics for point in metric.data.data_points]
-
-
-@pytest.fixture
-def telemetry() -> Telemetry:
-    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    tracers = TracerProvider()
-    tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    meters = MeterProvider(metric_readers=[reader])
-    observer = OpenTelemetry(tracer_provider=tracers, meter_provider=meters)
-    return Telemetry(exporter, reader, tracers, observer)
-
-
-async def ask(app: ResponsesApp, *bodies: dict[str, Any], **headers: str) -> list[httpx2.Response]:
-    transport = InProcessTransport(app)
-    async with app.lifespan(), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
-        return [
-            await http.post(
-                "/responses", json={"model": "m", "input": "hi", **body}, headers=headers
-            )
-            for body in bodies
-        ]
-
-
-def told(span: ReadableSpan) -> dict[str, Any]:
-    return dict(span.attributes or {})
-
-
-def serving(telemetry: Telemetry, *deployments: Any) -> ResponsesApp:
-    models: dict[str, Any] = {"m": deployments[0] if len(deployments) == 1 else deployments}
-    return ResponsesApp(store=MemoryStore(), models=models, observers=[telemetry.observer])
+__all__ = ["telemetry"]
 
 
 async def refused(exchange: Exchange) -> None:
     await exchange.whole({"error": {"message": "overloaded", "type": "x"}}, 503)
-
-
-async def answered(exchange: Exchange) -> None:
-    message = {"role": "assistant", "content": "hello"}
-    usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    await exchange.whole({"id": "x", "choices": [choice], "usage": usage})
 
 
 async def test_a_chain_that_goes_on_elsewhere_says_so(telemetry: Telemetry) -> None:
@@ -163,6 +114,58 @@ async def test_a_trace_that_is_not_recorded_goes_on_at_the_upstream_all_the_same
     assert telemetry.spans == []
     [duration] = telemetry.points("gen_ai.client.operation.duration")
     assert (duration.attributes or {})["gen_ai.provider.name"] == "openai"
+
+
+async def test_spans_are_told_later_and_end_when_they_ended(telemetry: Telemetry) -> None:
+    app = serving(telemetry, ScriptedProvider("one two"))
+    transport = InProcessTransport(app)
+    async with app.lifespan(), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        await http.post("/responses", json={"model": "m", "input": "hi"})
+        over = time.time_ns()
+        waiting = telemetry.spans
+        async with asyncio.timeout(10 * DELAY_S):
+            while not telemetry.spans:
+                await asyncio.sleep(0.01)
+        turn, attempt = telemetry.spans
+
+    assert waiting == []
+    assert turn.start_time is not None
+    assert turn.end_time is not None
+    assert turn.start_time <= (attempt.start_time or 0)
+    assert (attempt.end_time or 0) <= turn.end_time <= over
+    assert turn.end_time - turn.start_time < 1e9 * DELAY_S
+
+
+class Choosy(Sampler):
+    """Records what is asked of one model."""
+
+    def should_sample(
+        self,
+        parent_context: Any,
+        trace_id: int,
+        name: str,
+        kind: Any = None,
+        attributes: Any = None,
+        links: Any = None,
+        trace_state: Any = None,
+    ) -> SamplingResult:
+        chosen = (attributes or {}).get("gen_ai.request.model") == "m"
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if chosen else Decision.DROP, attributes)
+
+    def get_description(self) -> str:
+        return "Choosy"
+
+
+async def test_a_sampler_may_go_by_the_model_that_was_asked_for() -> None:
+    exporter = InMemorySpanExporter()
+    tracers = TracerProvider(sampler=Choosy())
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    observer = OpenTelemetry(tracer_provider=tracers, meter_provider=NoOpMeterProvider())
+    models = {"m": EchoProvider(), "n": EchoProvider()}
+    app = ResponsesApp(store=MemoryStore(), models=models, observers=[observer])
+    await ask(app, {"model": "n"}, {"model": "m"})
+
+    assert [span.name for span in exporter.get_finished_spans()] == ["chat m", "chat m"]
 
 
 async def test_the_hosts_current_span_is_the_parent(telemetry: Telemetry) -> None:
