@@ -32,7 +32,7 @@ _SUMMED = (
     "cost_nano",
 )
 _ADDED = ", ".join(f"{column} = rmw_usage.{column} + excluded.{column}" for column in _SUMMED)
-_AGAIN = f"""
+AGAIN = f"""
 ON CONFLICT (response) DO UPDATE SET status = excluded.status, {_ADDED},
     cost_known = rmw_usage.cost_known AND excluded.cost_known
 """
@@ -43,7 +43,7 @@ def counting(first: int, source: str = "") -> str:
     one."""
     values = ", ".join(f"${number}" for number in range(first, first + 18))
     rows = f"SELECT {values} FROM {source} WHERE true" if source else f"VALUES ({values})"
-    return f"INSERT INTO rmw_usage ({USAGE_COLUMNS}) {rows} {_AGAIN}"
+    return f"INSERT INTO rmw_usage ({USAGE_COLUMNS}) {rows} {AGAIN}"
 
 
 COUNT = counting(1)

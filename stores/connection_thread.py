@@ -1,4 +1,4 @@
-"""A thread that owns one sqlite3 connection, and the group commit of the one that writes.
+"""A thread that owns one sqlite3 connection.
 
 Everything about threads is here; nothing about what the statements mean.
 """
@@ -60,6 +60,9 @@ class ConnectionThread:
         self._execute = execute
         self._batch = batch
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        # What is asked for in one pass of an event loop comes together: a busy loop's turns share
+        # their statements, and an idle one's do not wait for it.
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._taken: list[Job] = []
         self._stopping = False
         self._lock = Lock()
@@ -71,19 +74,34 @@ class ConnectionThread:
         """Cancelling the caller does not cancel the operation. Raises StoreError."""
         job = Job(operation)
         with self._lock:
-            if self._ended is None:
-                self._jobs.put(job)
+            gathered = self._gathered.setdefault(job.loop, [])
+            gathered.append(job)
+        if len(gathered) == 1:
+            if self._batch > 1:
+                job.loop.call_soon(self._hand_over, job.loop)
             else:
-                job.error = self._ended
-                job.resolve()
+                self._hand_over(job.loop)
         try:
             result: T = await job.future
         except sqlite3.Error as error:
             raise store_error(error) from error
         return result
 
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            gathered = self._gathered.pop(loop, [])
+            if self._ended is None:
+                for job in gathered:
+                    self._jobs.put(job)
+                return
+        for job in gathered:
+            job.error = self._ended
+        _answer(gathered)
+
     def stop(self) -> None:
         """Lets it end after what was asked so far."""
+        for loop in list(self._gathered):
+            self._hand_over(loop)
         self._jobs.put(None)
 
     async def join(self) -> None:
@@ -143,32 +161,6 @@ class ConnectionThread:
         _answer(left)
 
 
-def commit_together(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    """One transaction for all; a savepoint for each, so that one that fails harms no other."""
-    # IMMEDIATE: busy_timeout does not cover a lock that is upgraded later.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for job in jobs:
-            connection.execute("SAVEPOINT job")
-            _attempt(connection, job)
-            connection.execute("RELEASE job")
-        connection.execute("COMMIT")
-    except sqlite3.Error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _attempt(connection: sqlite3.Connection, job: Job) -> None:
-    try:
-        job.result = job.operation(connection)
-    except (sqlite3.Error, StoreError) as error:
-        job.error = error
-        if not connection.in_transaction:  # a full disk rolls back everything by itself
-            raise
-        connection.execute("ROLLBACK TO job")
-
-
 def each_alone(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
     """For reading: a single statement needs no transaction around it."""
     for job in jobs:
@@ -186,10 +178,14 @@ def empty_wal(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def store_error(error: sqlite3.Error) -> StoreError:
     """SQLite's messages name tables and files, never values."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if is_busy(error):
         return StoreBusy(f"another process holds the database for too long ({error}); try again")
     return StoreError(f"SQLite refused: {error}")
 

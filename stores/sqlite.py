@@ -1,7 +1,7 @@
 """Sessions in one SQLite file: a writer that commits in groups, a reader beside it.
 
-Opening and closing, and what each method sends to which thread. The statements are in
-`sqlite_operations`, conversations in `sqlite_conversations`, the threads in `connection_thread`.
+Opening and closing, and what each method sends to which thread. How turns begin and end is in
+`sqlite_turns`, the other statements in `sqlite_operations`, the threads in `connection_thread`.
 """
 
 import os
@@ -33,17 +33,18 @@ from stores.connection_thread import (
     ConnectionThread,
     Operation,
     T,
-    commit_together,
     each_alone,
     empty_wal,
     store_error,
 )
+from stores.group_commit import commit_together
 from stores.migrate import VERSION_TABLE, is_current, upgrade
-from stores.sqlite_accounts import SQLiteAccounts, counted
+from stores.sqlite_accounts import SQLiteAccounts, encoded
 from stores.sqlite_conversations import SQLiteConversations
 from stores.sqlite_glance import STANDING, Glance
 from stores.sqlite_leases import SQLiteLeases
 from stores.sqlite_rows import encoded_cuts, leased, stored
+from stores.sqlite_turns import END, NOTHING, Row, begun, define
 
 BATCH = 64
 OLDEST = (3, 35)  # RETURNING
@@ -138,6 +139,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
                     raise StoreError(f"the file system of {self.path} cannot do SQLite's WAL")
                 if not is_current(_version(db)):
                     self._migrate()
+                define(db)
             except BaseException:
                 db.close()
                 raise
@@ -178,33 +180,38 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
     # --- a turn's life
 
     async def reserve(self, new: NewResponse, *, owner: str) -> bool:
-        operation = partial(
-            operations.reserve,
-            id=text(new.id, "the id"),
-            owner=text(owner, "the owner"),
-            parent=new.parent,
-            conversation=new.conversation,
-            turn=(
-                encode(list(new.input), "input"),
-                None if new.end_user is None else text(new.end_user, "end_user"),
-            ),
-            handle=(
-                new.status,
-                text(new.lease.worker, "the worker"),
-                to_micros(new.lease.until),
-                new.lease.attempt,
-                to_micros(new.created_at),
-                encode(new.body, "body"),
-                None if new.request is None else encode(new.request, "request"),
-                new.conversation,
-                None if new.chain is None else text(new.chain, "the chain"),
-                None if new.api_key is None else text(new.api_key, "the key's id"),
-                encode(list(new.tags), "tags") if new.tags else None,
-            ),
-        )
         if key(new.parent or "") is None or key(new.conversation or "") is None:
             return False
-        return await self._write(operation)
+        id, owner = text(new.id, "the id"), text(owner, "the owner")
+        turn = (
+            encode(list(new.input), "input"),
+            None if new.end_user is None else text(new.end_user, "end_user"),
+        )
+        handle = (
+            new.status,
+            text(new.lease.worker, "the worker"),
+            to_micros(new.lease.until),
+            new.lease.attempt,
+            to_micros(new.created_at),
+            encode(new.body, "body"),
+            None if new.request is None else encode(new.request, "request"),
+            new.conversation,
+            None if new.chain is None else text(new.chain, "the chain"),
+            None if new.api_key is None else text(new.api_key, "the key's id"),
+            encode(list(new.tags), "tags") if new.tags else None,
+        )
+        if new.conversation is None:
+            return await self._write(begun(id, owner, new.parent, turn, handle))
+        return await self._write(
+            partial(
+                operations.reserve,
+                id=id,
+                owner=owner,
+                conversation=new.conversation,
+                turn=turn,
+                handle=handle,
+            )
+        )
 
     async def checkpoint(self, running: Sequence[Checkpoint]) -> None:
         encoded = [
@@ -222,25 +229,21 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
 
     async def finish(self, id: str, outcome: Outcome, *, owner: str, lease: Lease) -> bool:
         native = outcome.native
-        return await self._write(
-            partial(
-                operations.finish,
-                leased=leased(id, owner, lease),
-                end=(
-                    outcome.status,
-                    encode(outcome.body, "body"),
-                    outcome.deployment,
-                    outcome.cost_nano,
-                ),
-                turn=(
-                    encode(list(outcome.output), "output"),
-                    None if native is None else text(native.scope, "scope"),
-                    None if native is None else encode(native.state, "native"),
-                    encoded_cuts(outcome.cuts),
-                ),
-                usage=counted(outcome.usage),
-            )
+        used = NOTHING if outcome.usage is None else encoded(outcome.usage)
+        values = (
+            *leased(id, owner, lease),
+            outcome.status,
+            encode(outcome.body, "body"),
+            outcome.deployment,
+            outcome.cost_nano,
+            encode(list(outcome.output), "output"),
+            None if native is None else text(native.scope, "scope"),
+            None if native is None else encode(native.state, "native"),
+            encoded_cuts(outcome.cuts),
+            *used[0],
+            *used[1],
         )
+        return await self._write(Row(END, values))
 
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
         return await self._write(partial(operations.release, leased=leased(id, owner, lease)))

@@ -192,10 +192,6 @@ def _empty_summaries(
     return len(written)
 
 
-def counted(usage: Usage | None) -> Counted | None:
-    return None if usage is None else encoded(usage)
-
-
 def encoded(usage: Usage) -> Counted:
     user = None if usage.end_user is None else text(usage.end_user, "end_user")
     return sql.usage_values(usage, user), sql.charge_values(usage)

@@ -6,6 +6,7 @@ no event loop, no JSON.
 
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ Place = tuple[int, int]
 Counted = tuple[tuple[Any, ...], tuple[str | None, int, int, int]]
 """What a response used, and what its key is charged."""
 
+Leased = tuple[str | None, str | None, str | None, int]
+"""(id, owner, worker, attempt)"""
 
 Handle = tuple[str | int | bytes | None, ...]
 """A response's columns from `status` on, in the order of `insert`."""
@@ -62,11 +65,21 @@ FROM rmw_response r CROSS JOIN rmw_turn t ON t.branch = r.branch AND t.depth = r
 WHERE r.id = ? AND r.owner = ? AND r.conversation IS NOT r.id
 """
 
+HANDLE = (
+    "id, owner, branch, depth, cancel_requested, status, worker, lease_until, attempt, created_at,"
+    " body, request, conversation, chain, api_key, tags"
+)
+
+RANDOM_BITS = 21
+"""Of the 63 of a branch's id; the others hold milliseconds, for another century."""
+
 META = "SELECT value FROM rmw_meta WHERE key = ?"
 
 RUNNING = "status IN ('queued', 'in_progress')"
-OWNED = "id = ? AND owner = ? AND conversation IS NOT id"
-LEASED = f"id = ? AND owner = ? AND worker = ? AND attempt = ? AND {RUNNING}"
+IS_OWNED = "id = {} AND owner = {} AND conversation IS NOT id"
+OWNED = IS_OWNED.format("?", "?")
+IS_LEASED = f"id = {{}} AND owner = {{}} AND worker = {{}} AND attempt = {{}} AND {RUNNING}"
+LEASED = IS_LEASED.format("?", "?", "?", "?")
 
 OWNERS_BRANCHES = """
 WITH RECURSIVE mine(id) AS (
@@ -86,25 +99,16 @@ def reserve(
     *,
     id: str,
     owner: str,
-    parent: str | None,
-    conversation: str | None,
+    conversation: str,
     turn: tuple[bytes, str | None],
     handle: Handle,
 ) -> bool:
-    """`turn` is (input, end_user)."""
-    if conversation is not None:
-        last = lock(db, conversation, owner)
-        db.execute(
-            "UPDATE rmw_conversation SET running = ? WHERE id = ? AND owner = ?",
-            (id, conversation, owner),
-        )
-    elif parent is not None:
-        last = db.execute(
-            f"SELECT branch, depth FROM rmw_response WHERE {OWNED}", (parent, owner)
-        ).fetchone()
-    else:
-        insert(db, id, owner, root(db, owner, turn), handle)
-        return True
+    """In a conversation. `turn` is (input, end_user)."""
+    last = lock(db, conversation, owner)
+    db.execute(
+        "UPDATE rmw_conversation SET running = ? WHERE id = ? AND owner = ?",
+        (id, conversation, owner),
+    )
     if last is None:
         return False
     insert(db, id, owner, behind(db, owner, last, turn), handle)
@@ -114,9 +118,7 @@ def reserve(
 def insert(db: sqlite3.Connection, id: str, owner: str, place: Place, handle: Handle) -> None:
     try:
         db.execute(
-            "INSERT INTO rmw_response (id, owner, branch, depth, cancel_requested, status, worker,"
-            " lease_until, attempt, created_at, body, request, conversation, chain, api_key, tags)"
-            " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO rmw_response ({HANDLE}) VALUES (?, ?, ?, ?, 0{', ?' * 11})",
             (id, owner, *place, *handle),
         )
     except sqlite3.IntegrityError as error:
@@ -160,12 +162,18 @@ def behind(
     return place
 
 
+def new_branch_id() -> int:
+    """Time first: turns of the same moment lie on the same pages, so a transaction writes few of
+    them. It need not be hard to guess: nobody outside can ask for it."""
+    return (time.time_ns() // 1_000_000 << RANDOM_BITS) + secrets.randbits(RANDOM_BITS)
+
+
 def _new_branch(
     db: sqlite3.Connection, owner: str, parent: int | None = None, fork: int | None = None
 ) -> int:
     """Tries again where the id is taken: two lines of one id would read each other's turns."""
     while True:
-        id = secrets.randbits(63)
+        id = new_branch_id()
         inserted = db.execute(
             "INSERT INTO rmw_branch (id, owner, parent, fork) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
@@ -184,39 +192,6 @@ def _insert_turn(db: sqlite3.Connection, place: Place, turn: tuple[bytes, str | 
     return inserted.rowcount == 1
 
 
-def finish(
-    db: sqlite3.Connection,
-    leased: tuple[str | None, str | None, str | None, int],
-    *,
-    end: tuple[str, bytes, str | None, int | None],
-    turn: tuple[bytes, str | None, bytes | None, bytes | None],
-    usage: Counted | None,
-) -> bool:
-    """`leased` is (id, owner, worker, attempt), `end` is (status, body, deployment, cost), `turn`
-    is (output, scope, native, cuts)."""
-    ended = db.execute(
-        "UPDATE rmw_response SET status = ?, body = ?, deployment = ?, cost_nano = ?,"
-        " worker = NULL, lease_until = NULL, request = NULL"
-        f" WHERE {LEASED} RETURNING id, conversation, branch, depth",
-        (*end, *leased),
-    ).fetchall()
-    for id, conversation, *place in ended:
-        db.execute(
-            "UPDATE rmw_turn SET output = ?, scope = ?, native = ?, cuts = ?"
-            " WHERE branch = ? AND depth = ?",
-            (*turn, *place),
-        )
-        if conversation is not None:
-            db.execute(
-                "UPDATE rmw_response SET branch = ?, depth = ?, deployment = ?"
-                " WHERE id = (SELECT id FROM rmw_conversation WHERE id = ? AND running = ?)",
-                (*place, end[2], conversation, id),
-            )
-        if usage is not None:
-            count(db, usage)
-    return bool(ended)
-
-
 def numbered(sql: str) -> str:
     """A shared statement with SQLite's mark before its numbers."""
     return sql.replace("$", "?")
@@ -230,10 +205,7 @@ def count(db: sqlite3.Connection, usage: Counted) -> None:
 
 
 def checkpoint(
-    db: sqlite3.Connection,
-    running: list[
-        tuple[tuple[str | None, str | None, str | None, int], bytes, tuple[bytes, bytes | None]]
-    ],
+    db: sqlite3.Connection, running: list[tuple[Leased, bytes, tuple[bytes, bytes | None]]]
 ) -> None:
     """Each is (leased, body, (output, cuts))."""
     for leased, body, turn in running:
@@ -256,7 +228,7 @@ def request_cancel(db: sqlite3.Connection, id: str | None, owner: str | None) ->
     return asked.rowcount == 1
 
 
-def release(db: sqlite3.Connection, leased: tuple[str | None, str | None, str | None, int]) -> bool:
+def release(db: sqlite3.Connection, leased: Leased) -> bool:
     return _remove_handles(db, LEASED, leased)
 
 

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ class TestSQLiteStore(SessionStoreConformance):
         seen = Budget()
         yield seen
         inside = False
-        for statement in store.statements:
+        # A statement that sets off a trigger is told again for each of the trigger's.
+        for statement, _ in groupby(store.statements):
             inside = inside or statement.startswith("BEGIN")
             seen.statements += 1
             if statement.startswith("BEGIN") or not inside:

@@ -4,12 +4,16 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stores import SQLiteStore, StoreError
 from stores import sqlite_operations as operations
+from stores.connection_thread import Operation
 from stores.testing.conversations import begin, post, talk, turn_in
 from stores.testing.running import told
 from stores.testing.turns import (
@@ -40,8 +44,74 @@ async def test_callers_that_wait_together_are_committed_together(store: SQLiteSt
 
     await asyncio.gather(*(say(store, f"n{number}") for number in range(64)))
 
-    assert statements.count("SAVEPOINT job") >= 128
-    assert statements.count("COMMIT") < 64
+    writes = [key for key, _ in groupby(statements) if key.startswith("INSERT INTO turn_")]
+    assert 8 <= len(writes) < 32
+    assert statements.count("SAVEPOINT job") == 0
+
+
+async def test_what_is_asked_in_one_pass_of_the_loop_is_one_statement(store: SQLiteStore) -> None:
+    statements: list[str] = []
+    await store._write(lambda db: db.set_trace_callback(statements.append))
+    ids = [f"n{number}" for number in range(16)]
+
+    await asyncio.gather(*(store.reserve(new(id), owner=OWNER) for id in ids))
+    ended = await asyncio.gather(
+        *(store.finish(id, outcome(id), owner=OWNER, lease=LEASE) for id in ids)
+    )
+
+    assert ended == [True] * 16
+    told = [statement.split(" VALUES")[0] for statement, _ in groupby(statements)]
+    assert told[-2:] == ["INSERT INTO turn_first", "INSERT INTO turn_end"]
+    for id in ids:
+        assert await history_of(store, id) == said([id])
+
+
+async def test_turns_with_nothing_to_build_on_are_refused_and_no_other(store: SQLiteStore) -> None:
+    await say_chain(store, "n", 2)
+    parents = ["n1", "missing", "n0", None, "n1"]
+
+    reserved = await asyncio.gather(
+        *(store.reserve(new(f"c{n}", parent), owner=OWNER) for n, parent in enumerate(parents))
+    )
+    lost = replace(LEASE, attempt=2)
+    ended = await asyncio.gather(
+        *(
+            store.finish(f"c{n}", outcome(f"c{n}"), owner=OWNER, lease=lost if n == 2 else LEASE)
+            for n in range(5)
+        )
+    )
+
+    assert reserved == [True, False, True, True, True]
+    assert ended == [True, False, False, True, True]
+    assert await history_of(store, "c0") == said(["n0", "n1", "c0"])
+    assert await history_of(store, "c3") == said(["c3"])
+    assert await history_of(store, "c4") == said(["n0", "n1", "c4"])
+    assert (await store.probe("c2", owner=OWNER)).status == "in_progress"
+
+
+async def test_a_turn_and_what_builds_on_it_can_be_asked_for_at_once(store: SQLiteStore) -> None:
+    chain = (("a", None), ("b", "a"), ("c", "b"))
+    done = await asyncio.gather(
+        *(store.reserve(new(id, parent), owner=OWNER) for id, parent in chain),
+        *(store.finish(id, outcome(id), owner=OWNER, lease=LEASE) for id in "abc"),
+    )
+
+    assert done == [True] * 6
+    assert await history_of(store, "c") == said("abc")
+
+
+async def test_a_delete_keeps_its_place_among_the_turns_around_it(store: SQLiteStore) -> None:
+    await say(store, "a")
+
+    done = await asyncio.gather(
+        store.reserve(new("b", "a"), owner=OWNER),
+        store.delete("a", owner=OWNER),
+        store.reserve(new("c", "a"), owner=OWNER),
+        store.finish("b", outcome("b"), owner=OWNER, lease=LEASE),
+    )
+
+    assert done == [True, True, False, True]
+    assert await history_of(store, "b") == said("ab")
 
 
 async def test_closing_answers_the_writes_under_way_truly(store: SQLiteStore) -> None:
@@ -122,7 +192,7 @@ async def test_a_branch_id_that_is_taken_is_not_shared(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = iter([5, 5, 5, 6])
-    monkeypatch.setattr("stores.sqlite_operations.secrets.randbits", lambda _: next(drawn))
+    monkeypatch.setattr("stores.sqlite_turns.new_branch_id", lambda: next(drawn))
 
     await say(store, "a")
     await say(store, "theirs", owner="somebody else")
@@ -134,6 +204,11 @@ async def test_a_branch_id_that_is_taken_is_not_shared(
 # --- plans
 
 
+def plan_of(statement: str) -> Operation[list[tuple[Any, ...]]]:
+    """On the writer: a turn is written through views that only its connection has."""
+    return lambda db: db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+
+
 async def test_no_statement_scans_a_table(store: SQLiteStore) -> None:
     statements: list[str] = []
     await store._write(lambda db: db.set_trace_callback(statements.append))
@@ -143,7 +218,7 @@ async def test_no_statement_scans_a_table(store: SQLiteStore) -> None:
 
     verbs = ("SELECT", "WITH", "UPDATE", "DELETE", "INSERT")
     plans = {
-        statement: await store._read(f"EXPLAIN QUERY PLAN {statement}")
+        statement: await store._write(plan_of(statement))
         for statement in statements
         if statement.strip().startswith(verbs)
     }
@@ -215,6 +290,31 @@ async def _steps(store: SQLiteStore, id: str) -> int:
     await store._opened.reader.run(lambda db: db.set_progress_handler(count, 1))
     await store.history(id, owner=OWNER)
     await store._opened.reader.run(lambda db: db.set_progress_handler(None, 0))
+    return steps
+
+
+async def test_a_turn_costs_the_same_in_a_table_ten_times_as_large(store: SQLiteStore) -> None:
+    """Triggers' statements are in no plan: instructions are counted instead."""
+    ids = await say_chain(store, "n", 20)
+    before = await _steps_of_a_turn(store, "one", ids[-1])
+
+    await asyncio.gather(*(say_chain(store, f"other{number}_", 25) for number in range(10)))
+
+    assert await _steps_of_a_turn(store, "two", "one") <= before * 1.05
+    assert 100 < before < 1000
+
+
+async def _steps_of_a_turn(store: SQLiteStore, id: str, parent: str) -> int:
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    await store._write(lambda db: db.set_progress_handler(count, 1))
+    await say(store, id, parent)
+    await store._write(lambda db: db.set_progress_handler(None, 0))
     return steps
 
 
