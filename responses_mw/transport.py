@@ -21,7 +21,7 @@ from responses_mw.adapters.base import (
     Revises,
     UpstreamRequest,
 )
-from responses_mw.adapters.decoding import WRONG_SHAPE, wrong_shape
+from responses_mw.adapters.decoding import well_formed
 from responses_mw.adapters.reading import Reading
 from responses_mw.addresses import Address, address_of, without_credentials
 from responses_mw.connections import (
@@ -119,7 +119,7 @@ class HTTPProvider:
             yield [self._accepted(request, answer)]
             if self._continues is None and (not streamed or _is_json(answer)):
                 body = await self._whole(answer)
-                with self._well_formed():
+                with well_formed(self.name):
                     deltas = list(self.adapter.decode(body, turn))
                 yield deltas
                 return
@@ -134,7 +134,7 @@ class HTTPProvider:
                     break
                 await answer.aclose()
                 answer = await self._sent(again)
-            with self._well_formed():
+            with well_formed(self.name):
                 last = list(decoder.close())
             if last:
                 yield last
@@ -155,7 +155,7 @@ class HTTPProvider:
             if answer.status >= 400:
                 raise await self._refusal(answer)
             body = await self._whole(answer)
-            with self._well_formed():
+            with well_formed(self.name):
                 return self.adapter.counted(body)
         finally:
             await answer.aclose()
@@ -286,7 +286,7 @@ class HTTPProvider:
         """All that an answer says but its end, which the decoder's `close` does."""
         if self._continues is not None and (not streamed or _is_json(answer)):
             body = await self._whole(answer)
-            with self._well_formed():
+            with well_formed(self.name):
                 deltas = list(self._continues.read_whole(body, decoder))
             yield deltas
             return
@@ -309,14 +309,6 @@ class HTTPProvider:
                 raise
             if deltas:
                 yield deltas
-
-    @contextlib.contextmanager
-    def _well_formed(self) -> Iterator[None]:
-        """Around what reads a whole answer; `Reading` does the same for a stream."""
-        try:
-            yield
-        except WRONG_SHAPE as error:
-            raise wrong_shape(error, self.name) from error
 
     def _check_framing(self, answer: Answer) -> None:
         content_type = answer.headers.get("content-type", "")
