@@ -30,6 +30,7 @@ from stores.base import (
     Outcome,
     Standing,
     StoredResponse,
+    StoredTurn,
     StoreError,
 )
 from stores.codec import decode, decode_turns, encode, from_micros, key, text, to_micros
@@ -40,6 +41,10 @@ from stores.postgres_pool import Connection, Database, possible
 
 MIGRATING = 0x726D77
 """The advisory lock under which one process at a time changes the schema."""
+
+JOINED = 1 << 18
+"""Bytes of turns, about, that are decoded at once. A few turns cost less together than one by one;
+megabytes are copied into memory that the operating system has to find first."""
 
 
 def _new_branch() -> int:
@@ -188,13 +193,8 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
         if not rows:
             return None
         rows.sort(key=itemgetter("depth"))
-        parts: list[bytes] = []
-        for _, input, output, scope, native, *_ in rows:
-            state = b"null" if scope is None else b"[%b,%b]" % (encode(scope, "scope"), native)
-            parts += (input, output or b"[]", state)
-        turns = decode_turns(b"[%b]" % b",".join(parts), count=len(rows))
         last = rows[-1]
-        return History(last["status"], turns, last["deployment"], last["chain"])
+        return History(last["status"], _turns(rows), last["deployment"], last["chain"])
 
     async def probe(self, id: str, *, owner: str) -> Standing:
         if not possible(id, owner):
@@ -276,6 +276,20 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
             return list(await connection.fetch(statement, *arguments))
 
         return await self._database.run(work)
+
+
+def _turns(rows: Sequence[Any]) -> list[StoredTurn]:
+    """Of rows of HISTORY."""
+    parts: list[bytes] = []
+    for _, input, output, scope, native, *_ in rows:
+        state = b"null" if scope is None else b"[%b,%b]" % (encode(scope, "scope"), native)
+        parts += (input, output or b"[]", state)
+    step = 3 * max(1, JOINED * len(rows) // sum(map(len, parts)))
+    turns: list[StoredTurn] = []
+    for at in range(0, len(parts), step):
+        some = parts[at : at + step]
+        turns += decode_turns(b"[%b]" % b",".join(some), count=len(some) // 3)
+    return turns
 
 
 def _encoded_cuts(cuts: Json) -> bytes | None:
