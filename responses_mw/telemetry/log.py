@@ -145,7 +145,9 @@ class JSONLines(logging.Formatter):
             "message": f"{record.id} {record.status}",
             **fields(record),
         }
-        return orjson.dumps(line, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+        # Of all else the keys are ours, and orjson need not look whether they are text.
+        option = None if record.content is None else orjson.OPT_NON_STR_KEYS
+        return orjson.dumps(line, default=repr, option=option).decode()
 
     def _time(self, created: float) -> str:
         second, fraction = divmod(created, 1)

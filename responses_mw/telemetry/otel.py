@@ -13,7 +13,7 @@ from typing import Any
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.metrics import MeterProvider, NoOpMeter, get_meter
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 
@@ -57,6 +57,7 @@ class OpenTelemetry:
         ours = ("responses_mw", version("responses-mw"))
         self._tracer = trace.get_tracer(*ours, tracer_provider=tracer_provider)
         meter = get_meter(*ours, meter_provider=meter_provider)
+        self._measures = not isinstance(meter, NoOpMeter)  # somebody wanted none
         self._tokens = meter.create_histogram(
             "gen_ai.client.token.usage", "{token}", "Tokens used, of each type."
         )
@@ -82,14 +83,16 @@ class OpenTelemetry:
         recorded = span.is_recording()
         traced = _Recorded(self._tracer, record, span) if recorded else _Unrecorded(span)
         self._traces[record.id] = traced
-        record.attempting.append(traced.attempting)
+        if recorded or self._measures:
+            record.attempting.append(traced.attempting)
 
     def on_first_delta(self, record: TurnRecord) -> None: ...
 
     def on_end(self, record: TurnRecord) -> None:
         traced = self._traces.pop(record.id)
         traced.leave(record.error)
-        self._ended.add((record, traced.deployment, traced.spans))
+        if traced.spans or self._measures:
+            self._ended.add((record, traced.deployment, traced.spans))
 
     async def flush(self) -> None:
         self._ended.drain()
@@ -97,7 +100,8 @@ class OpenTelemetry:
     def _tell_all(self, ended: "Sequence[_Ended]") -> None:
         for record, deployment, spans in ended:
             provider = "unknown" if deployment is None else _provider_of(deployment)
-            self._measure(record, provider, spans[-1].context if spans else _NOBODYS)
+            if self._measures:
+                self._measure(record, provider, spans[-1].context if spans else _NOBODYS)
             if spans:
                 spans[-1].span.set_attributes(_known(record, provider))
             for each in spans:
