@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from stores.branch_ids import RANDOM_BITS
+
 Row = dict[str, Any]
 
 DAY = 86_400_000_000
@@ -114,11 +116,12 @@ def _changes(name: str, patterns: dict[str, Row], crowd: Crowd) -> Iterator[Row]
     for depth in range(crowd.length) if in_chains else (crowd.length - 1,):
         for chain in range(crowd.chains):
             number = depth * crowd.chains + chain
+            begun = pattern["created_at"] - (crowd.responses - chain) * step
             place = {
-                "branch": int.from_bytes(_digest("branch", chain)[:8], "big") >> 1,
+                "branch": _branch(chain, begun),
                 "owner": pattern["owner"] if chain % 2 == 0 else f"owner-{chain % 2000}",
                 "depth": depth,
-                "created_at": pattern["created_at"] - (crowd.responses - number) * step,
+                "created_at": begun + depth * crowd.chains * step,
             }
             talk = f"conv_{_digest('talk', chain).hex()}" if "head" in patterns else None
             row = _change(name, place, _id(number), talk if chain % 10 == 0 else None)
@@ -147,6 +150,12 @@ def _change(name: str, place: Row, id: str, talk: str | None) -> Row | None:
 
 def _id(number: int) -> str:
     return f"resp_{_digest('response', number).hex()}"
+
+
+def _branch(chain: int, begun: int) -> int:
+    """As a store draws it: milliseconds, then what looks random."""
+    random = int.from_bytes(_digest("branch", chain)[:8], "big") >> (64 - RANDOM_BITS)
+    return (begun // 1000 << RANDOM_BITS) + random
 
 
 def _digest(kind: str, number: int) -> bytes:

@@ -33,6 +33,7 @@ from stores.base import (
     StoredTurn,
     StoreError,
 )
+from stores.branch_ids import new_branch_id
 from stores.codec import decode, decode_turns, encode, from_micros, key, text, to_micros
 from stores.postgres_accounts import PostgresAccounts, counted, name_of
 from stores.postgres_conversations import PostgresConversations, lock
@@ -47,20 +48,17 @@ JOINED = 1 << 18
 megabytes are copied into memory that the operating system has to find first."""
 
 
-def _new_branch() -> int:
-    return secrets.randbits(63)
-
-
 class PostgresStore(PostgresAccounts, PostgresConversations):
     """`dsn` is `postgresql://user:password@host:port/database`, with asyncpg's options.
 
-    At most `connections` are open at once in each event loop. `branch_id` draws 63 random bits.
+    At most `connections` are open at once in each event loop. `branch_id` draws a number of 63
+    bits that hardly ever comes again.
     """
 
     hands_back = True
 
     def __init__(
-        self, dsn: str, *, connections: int = 10, branch_id: Callable[[], int] = _new_branch
+        self, dsn: str, *, connections: int = 10, branch_id: Callable[[], int] = new_branch_id
     ) -> None:
         self._database = Database(dsn, size=connections, prepare=self._prepare)
         self._branch_id = branch_id

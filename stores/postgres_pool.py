@@ -250,7 +250,7 @@ def _is_cut(error: BaseException) -> bool:
 
 def _worth_retrying(error: BaseException) -> bool:
     if isinstance(error, asyncpg.UniqueViolationError):
-        # Two branches drew the same 63 random bits; the next draw differs.
+        # Two branches drew the same number; the next draw differs.
         return error.table_name in ("rmw_branch", "rmw_turn")
     return isinstance(error, _COLLISION) or _is_lost(error)
 
