@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import orjson
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
@@ -36,8 +36,9 @@ _SAFE = "".join(map(chr, range(0x20, 0x7F)))
 async def read_body(request: Request, *, limit: int) -> bytes:
     """Refuses a body that is larger than `limit` bytes before it is read whole, and what a page of
     another site made a browser send. Raises ClientLeft."""
-    _check_content(request.headers)
-    announced = request.headers.get("content-length", "")
+    headers = _by_name(request)
+    _check_content(headers)
+    announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
@@ -53,7 +54,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _check_content(headers: Headers) -> None:
+def _check_content(headers: Mapping[str, str]) -> None:
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise UnsupportedContent(f"The body is encoded as {encoding[:20]!r}; send it as it is.")
@@ -223,7 +224,7 @@ def cursor(text: str | None) -> int:
 def caller_of(connection: HTTPConnection, owner: str) -> Caller:
     """What a request's headers say about it (LiteLLM's names among them); a header that makes no
     sense says nothing."""
-    headers = connection.headers
+    headers = _by_name(connection)
     bearer = bearer_of(connection)
     key = None if bearer is None else bearer.key
     tags = headers.get("x-litellm-tags", "")
@@ -237,6 +238,12 @@ def caller_of(connection: HTTPConnection, owner: str) -> Caller:
         retries=_retries(headers.get("x-litellm-num-retries", "")),
         trace={name: headers[name] for name in ("traceparent", "tracestate") if name in headers},
     )
+
+
+def _by_name(connection: HTTPConnection) -> dict[str, str]:
+    """The first of each name. Starlette's looks through all of them for each that is asked for."""
+    raw = reversed(connection.scope["headers"])
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
 
 
 def _retries(text: str) -> int | None:
