@@ -49,6 +49,7 @@ from stores.sqlite_turns import END, NOTHING, Row, begun, define
 BATCH = 64
 OLDEST = (3, 35)  # RETURNING
 OPENING_SECONDS = 60.0
+LOG_PAGES = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,8 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
         # Savepoints keep what pages were before: in a file, unless they are told otherwise.
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        # Pages that are written again and again are copied into the file less often.
+        db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         return db
 
     def _prepare(self) -> sqlite3.Connection:

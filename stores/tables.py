@@ -48,7 +48,8 @@ def _where(column: str) -> dict[str, Any]:
 
 
 class BranchRow(Table, table=True):
-    """A line of turns. Depths at or below `fork` are read from `parent`. `id` is 63 random bits."""
+    """A line of turns. Depths at or below `fork` are read from `parent`. `id` is 63 bits, part of
+    them random: who draws one that is taken finds out and draws again."""
 
     __tablename__ = "rmw_branch"
     __table_args__ = (Index("ix_rmw_branch_parent", "parent", "fork", **_where("parent")),)
