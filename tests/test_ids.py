@@ -31,12 +31,14 @@ def test_ids_sort_by_the_time_they_were_made_at(monkeypatch: pytest.MonkeyPatch)
     assert made == sorted(made)
 
 
-@pytest.mark.parametrize("id", [new_id("resp"), "resp_" + "0123456789abcdef" * 2])
+@pytest.mark.parametrize(
+    "id", ["resp_" + "0123456789abcdefghijklmnopqrstuv", "resp_" + "0123456789abcdef" * 2]
+)
 def test_an_item_leads_to_its_response_also_to_one_of_before(id: str) -> None:
     assert response_of_item(output_item_id(id, "message", 0)) == id
     assert response_of_item(input_item_id(id, "function_call_output", 12)) == id
 
 
-@pytest.mark.parametrize("id", ["msg_1", "msg_" + "z" * 32 + "_0", new_id("resp"), 7, None])
+@pytest.mark.parametrize("id", ["msg_1", "msg_" + "z" * 32 + "_0", "resp_" + "0" * 32, 7, None])
 def test_what_is_no_item_of_ours_leads_nowhere(id: object) -> None:
     assert response_of_item(id) is None
