@@ -112,14 +112,15 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
         async def work(connection: Connection, lost: bool) -> bool:
             if lost and await connection.fetchval(sql.RESERVED, id, owner, lease.worker, body):
                 return True
-            if new.conversation is not None:
-                if await lock(connection, new.conversation, owner) is None:
-                    return False
-                await connection.execute(sql.TAKE_CONVERSATION, new.conversation, id)
             row = (id, owner, self._branch_id(), *turn, *handle)
             if parent is None:
                 return await connection.fetchval(sql.RESERVE_FIRST, *row) is not None
-            return await connection.fetchval(sql.RESERVE_NEXT, *row, parent) is not None
+            reserve = sql.RESERVE_NEXT
+            if new.conversation is not None:
+                if await lock(connection, new.conversation, owner) is None:
+                    return False
+                reserve = sql.RESERVE_IN_CONVERSATION
+            return await connection.fetchval(reserve, *row, parent) is not None
 
         if new.conversation is None:
             return await self._database.run(work)

@@ -63,9 +63,8 @@ class PostgresConversations(SessionStore):
             row = await connection.fetchrow(sql.LOCK_CONVERSATION, id, owner)
             if row is None:
                 return lost  # the call that was cut off has done it
-            places = [id, row["running"] or id]
-            branches = [row["id"] for row in await connection.fetch(sql.LOCK_BRANCHES_OF, places)]
-            await connection.execute(sql.DELETE_HEAD, id)
+            places = (id, row["running"] or id)
+            branches = [row["id"] for row in await connection.fetch(sql.LOCK_BRANCHES_OF, *places)]
             await connection.execute(sql.DELETE_CONVERSATION, id)
             await trim(connection, branches)
             return True
@@ -110,8 +109,9 @@ async def lock(connection: Connection, id: str, owner: str) -> Any | None:
     Nobody frees the lock: who took it last has it for as long as that response runs.
     """
     row = await connection.fetchrow(sql.LOCK_CONVERSATION, id, owner)
-    if row is not None and await connection.fetchval(sql.RUNS, row["running"], id):
-        raise ConversationLocked(f"{row['running']!r} runs in the conversation {id!r}")
+    last = None if row is None else row["running"]
+    if last is not None and await connection.fetchval(sql.RUNS, last, id):
+        raise ConversationLocked(f"{last!r} runs in the conversation {id!r}")
     return row
 
 

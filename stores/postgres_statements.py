@@ -58,6 +58,14 @@ FROM (SELECT branch FROM straight UNION ALL SELECT branch FROM sibling) place, p
 RETURNING 1
 """
 
+# The same, and the conversation's lock with it.
+RESERVE_IN_CONVERSATION = RESERVE_NEXT.replace(
+    f"INSERT INTO {HANDLE}",
+    f""",
+     taken AS (UPDATE rmw_conversation SET running = $1 WHERE id = $13)
+INSERT INTO {HANDLE}""",
+)
+
 RESERVED = """
 SELECT 1 FROM rmw_response WHERE id = $1 AND owner || '' = $2 AND worker = $3 AND body = $4
 """
@@ -204,8 +212,6 @@ UPDATE rmw_conversation SET body = $3 WHERE id = $1 AND owner || '' = $2 RETURNI
 # Not part of taking the lock: a statement that waited for it would ask what ran when it began.
 RUNS = f"SELECT 1 FROM rmw_response WHERE id = $1 AND conversation = $2 AND {RUNNING}"
 
-TAKE_CONVERSATION = "UPDATE rmw_conversation SET running = $2 WHERE id = $1"
-
 HIDE = "UPDATE rmw_conversation SET hidden = $2 WHERE id = $1"
 
 APPEND = """
@@ -235,16 +241,17 @@ SELECT 1 FROM rmw_response r JOIN rmw_turn t ON t.branch = r.branch
 WHERE r.id = $1 AND r.owner || '' = $2 AND t.input = $3
 """
 
-# Its last turn can move under our eyes, but only to where its running response stands.
+# Its last turn can move under our eyes, but only to where its running response, $2, stands.
 LOCK_BRANCHES_OF = """
 SELECT id FROM rmw_branch
-WHERE id IN (SELECT branch FROM rmw_response WHERE id = ANY ($1::text[]))
+WHERE id IN (SELECT branch FROM rmw_response WHERE id IN ($1, $2))
 ORDER BY fork DESC NULLS LAST, id FOR UPDATE
 """
 
-DELETE_HEAD = "DELETE FROM rmw_response WHERE id = $1"
-
-DELETE_CONVERSATION = "DELETE FROM rmw_conversation WHERE id = $1"
+DELETE_CONVERSATION = """
+WITH head AS (DELETE FROM rmw_response WHERE id = $1)
+DELETE FROM rmw_conversation WHERE id = $1
+"""
 
 # --- erasing
 
@@ -287,12 +294,14 @@ ORDER BY fork DESC, id FOR UPDATE
 """
 
 # The turns above the deepest living handle and the deepest fork go; a branch with neither goes too.
+# The array stands in a SELECT, where the planner does not see how long it is: else it would plan
+# anew each time, for twice as long as what follows takes.
 TRIM = """
 WITH floor AS MATERIALIZED (
         SELECT b.id, greatest(
             (SELECT max(depth) FROM rmw_response WHERE branch = b.id),
             (SELECT max(fork) FROM rmw_branch child WHERE child.parent = b.id), -1) AS depth
-        FROM rmw_branch b WHERE b.id = ANY ($1::bigint[])),
+        FROM rmw_branch b WHERE b.id = ANY ((SELECT $1::bigint[])::bigint[])),
      trimmed AS (
         DELETE FROM rmw_turn t USING floor WHERE t.branch = floor.id AND t.depth > floor.depth)
 DELETE FROM rmw_branch b USING floor WHERE b.id = floor.id AND floor.depth = -1 RETURNING b.parent

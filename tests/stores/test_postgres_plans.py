@@ -10,6 +10,8 @@ from stores import account_statements as accounts
 from stores import postgres_statements as sql
 from stores.postgres import PostgresStore
 from stores.postgres_accounts import EXPIRED
+from stores.testing.conversations import begin, talk
+from stores.testing.turns import OWNER, say
 
 STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "history": (sql.HISTORY, ("r77-9", "o7")),
@@ -18,6 +20,13 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "reserve": (
         sql.RESERVE_NEXT,
         ("new", "o7", 1, b"[]", None, "queued", "w", 1, 1, 1, b"{}", *[None] * 5, "r77-9"),
+    ),
+    "reserve in a conversation": (
+        sql.RESERVE_IN_CONVERSATION,
+        (
+            *("new", "o7", 1, b"[]", None, "queued", "w", 1, 1, 1, b"{}", None),
+            *("r77-9", *[None] * 3, "r77-9"),
+        ),
     ),
     "checkpoint": (
         sql.CHECKPOINT,
@@ -59,13 +68,18 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "delete at": (sql.DELETE_AT, ([77, 78], [1, 2])),
     "conversation": (sql.CONVERSATION, ("r77-9", "o7")),
     "lock conversation": (sql.LOCK_CONVERSATION, ("r77-9", "o7")),
-    "lock branches of": (sql.LOCK_BRANCHES_OF, (["r77-9", "r5-1"],)),
+    "lock branches of": (sql.LOCK_BRANCHES_OF, ("r77-9", "r5-1")),
+    "delete conversation": (sql.DELETE_CONVERSATION, ("r77-9",)),
     "lock forks": (sql.LOCK_FORKS, ([77, 78],)),
     "runs": (sql.RUNS, ("r77-9", "r5-1")),
     "append": (sql.APPEND, ("r77-9", "o7", 1, b"[]")),
     "appended": (sql.APPENDED, ("r77-9", "o7", b"[]")),
     "erase conversations": (sql.ERASE_CONVERSATIONS, ("o7",)),
 }
+
+PLANNED = """
+SELECT statement, custom_plans, generic_plans + custom_plans AS runs FROM pg_prepared_statements
+"""
 
 BY_OWNER = {"erase conversations", "expired"}
 """What is asked for all of an owner's, rather than for one id."""
@@ -123,6 +137,25 @@ async def test_who_has_stored_much_is_not_looked_through_for_one_id(
         assert looked == BY_OWNER
     finally:
         await connection.close()
+
+
+async def test_what_is_asked_again_and_again_is_not_planned_anew(postgres_dsn: str) -> None:
+    """Planning takes longer than running what a turn needs. Postgres plans a statement five times,
+    and then again each time unless it thinks nothing of what the values tell it."""
+    times = 20
+    async with PostgresStore(postgres_dsn) as store:
+        for number in range(times):
+            first, second, third, behind = (f"{name}{number}" for name in "abcd")
+            await talk(store, await begin(store, f"conv{number}"), first, second)
+            await say(store, behind, await say(store, third))
+            await store.history(behind, owner=OWNER)
+            await store.delete(behind, owner=OWNER)
+            await store.delete_conversation(f"conv{number}", owner=OWNER)
+        rows = await store._fetch(PLANNED)
+
+    planned = {row["statement"]: row["custom_plans"] for row in rows if row["runs"] >= times}
+    assert {sql.RESERVE_IN_CONVERSATION, sql.RUNS, sql.TRIM} <= planned.keys()
+    assert [statement for statement, plans in planned.items() if plans > times / 2] == []
 
 
 def _nodes(plan: Any) -> Iterator[dict[str, Any]]:
