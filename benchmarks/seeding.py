@@ -123,7 +123,7 @@ def _changes(name: str, patterns: dict[str, Row], crowd: Crowd) -> Iterator[Row]
                 "depth": depth,
                 "created_at": begun + depth * crowd.chains * step,
             }
-            talk = f"conv_{_digest('talk', chain).hex()}" if "head" in patterns else None
+            talk = _id(chain, "conv") if "head" in patterns else None
             row = _change(name, place, _id(number), talk if chain % 10 == 0 else None)
             if row is not None:
                 yield row
@@ -148,8 +148,9 @@ def _change(name: str, place: Row, id: str, talk: str | None) -> Row | None:
             return None
 
 
-def _id(number: int) -> str:
-    return f"resp_{_digest('response', number).hex()}"
+def _id(number: int, prefix: str = "resp") -> str:
+    """As they are made: what comes later is larger, and the rest looks random."""
+    return f"{prefix}_{number:08x}{_digest(prefix, number).hex()}"
 
 
 def _branch(chain: int, begun: int) -> int:
@@ -159,5 +160,5 @@ def _branch(chain: int, begun: int) -> int:
 
 
 def _digest(kind: str, number: int) -> bytes:
-    """Ids that look as random as ours, and are the same in every table."""
+    """The same in every table."""
     return hashlib.blake2b(b"%b %d" % (kind.encode(), number), digest_size=16).digest()
