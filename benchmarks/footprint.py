@@ -112,8 +112,8 @@ def open_streams() -> list[Line]:
 def disk() -> list[Line]:
     """Chains of 20 turns, as a store keeps them."""
 
-    async def fill(url: str, size: int) -> int:
-        turns, content = Turns(size), 0
+    async def fill(url: str, turns: Turns) -> int:
+        content = 0
         async with open_store(url) as opened:
             for _ in range(100):
                 last = await turns.chain(opened, 20)
@@ -124,12 +124,13 @@ def disk() -> list[Line]:
 
     lines = []
     for store in ("sqlite", "postgres"):
-        for size, aim in ((540, 2.2), (20_000, 1.1)):
+        for size, spread, aim in ((540, 0, 2.2), (20_000, 0, 1.1), (20_000, 5_000, 1.1)):
             with database(store) as (url, used):
                 empty = uvloop.run(_emptied(url, used))
-                content = uvloop.run(fill(url, size))
+                content = uvloop.run(fill(url, Turns(size, spread=spread)))
                 ratio = (used() - empty) / content
-                name = f"{store}, turns of {size} bytes, beside their JSON"
+                sizes = f"{size - spread} to {size + spread}" if spread else str(size)
+                name = f"{store}, turns of {sizes} bytes, beside their JSON"
                 lines.append(Line(name, Ratio.of([ratio], aim)))
     return lines
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import orjson
 
+from responses_mw.ids import new_id
 from stores import Lease, NewResponse, Outcome, SessionStore, StoredTurn
 
 OWNER = "owner"
+_TEXTS = 16
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -34,15 +36,17 @@ def message(role: str, text: str) -> dict[str, Any]:
 
 
 class Turns:
-    """New ones of `size` bytes of JSON, input and output together."""
+    """New ones of `size` bytes of JSON, input and output together; with `spread`, of up to so many
+    more or less."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, spread: int = 0) -> None:
         bare = sum(len(orjson.dumps([message(role, "")])) for role in ("user", "assistant"))
-        self._texts = [prose(max(8, (size - bare) // 2), seed) for seed in range(16)]
+        sizes = [size + spread * (2 * seed - _TEXTS + 1) // _TEXTS for seed in range(_TEXTS)]
+        self._texts = [prose(max(8, (each - bare) // 2), n) for n, each in enumerate(sizes)]
 
     def new(self, parent: str | None) -> NewResponse:
         now = datetime.now(UTC)
-        id = f"resp_{secrets.token_hex(16)}"
+        id = new_id("resp")
         return NewResponse(
             id=id,
             body=_body(id, "in_progress"),
