@@ -71,7 +71,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 def histories(store: str, rounds: int) -> list[Line]:
     async def measure(url: str) -> list[Line]:
         lines = []
-        async with open_store(url) as opened, _floor(url) as floor:
+        async with open_store(url) as opened, _floor(url, opened) as floor:
             for size, depths, aim in (
                 (SHORT, (10, 100, 1000, 5000), HISTORY_AIM[store]),
                 (LONG, (10, 100, 1000), 1.3),
@@ -262,7 +262,9 @@ class Floor:
 
 
 @contextlib.asynccontextmanager
-async def _floor(url: str) -> AsyncIterator[Floor]:
+async def _floor(url: str, opened: SessionStore) -> AsyncIterator[Floor]:
+    """In Postgres on the connection that `opened` uses: another one's process may lie on another
+    core, which makes a round trip longer by half."""
     create = "CREATE TABLE floor (id BIGINT PRIMARY KEY, value %s NOT NULL)"
     if url.startswith("sqlite:"):
         import aiosqlite
@@ -277,15 +279,19 @@ async def _floor(url: str) -> AsyncIterator[Floor]:
 
             yield Floor(lambda *row: db.execute("INSERT INTO floor VALUES (?, ?)", row), fetch)
     else:
-        import asyncpg
+        from stores import PostgresStore  # its driver is an extra
 
-        pg = await asyncpg.connect(url)
+        assert isinstance(opened, PostgresStore)
+
+        async def lent(connection: Any, _: bool) -> Any:
+            return connection
+
+        pg = await opened._database.run(lent)
         await pg.execute(create % "BYTEA COMPRESSION lz4")
         yield Floor(
             lambda *row: pg.execute("INSERT INTO floor VALUES ($1, $2)", *row),
             lambda id: pg.fetchval("SELECT value FROM floor WHERE id = $1", id),
         )
-        await pg.close()
 
 
 async def _bytes_of(store: SessionStore, id: str) -> bytes:
