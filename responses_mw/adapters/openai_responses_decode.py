@@ -7,7 +7,6 @@ read as the events that would have told it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from responses_mw.adapters.openai_responses_dialects import ResponsesDialect
@@ -21,13 +20,16 @@ from responses_mw.adapters.openai_responses_events import (
     key_of,
     logprobs_of,
     parts_of,
+    plain_text,
     stands_alone,
     stop_reason,
     unique_call_id,
     usage_report,
     words_of,
 )
+from responses_mw.adapters.openai_responses_heard import Heard
 from responses_mw.adapters.openai_responses_state import native_turn
+from responses_mw.adapters.shaped_repeats import ShapedRepeats
 from responses_mw.adapters.upstream_json import (
     a_name,
     a_text,
@@ -48,6 +50,7 @@ from responses_mw.deltas import (
     RefusalDelta,
     Stopped,
     TextDelta,
+    TextRun,
     ToolCallDelta,
     ToolCallStarted,
     UpstreamInfo,
@@ -59,22 +62,6 @@ from responses_mw.turn import Item
 _ENDS = {f"response.{status}": status for status in ("completed", "incomplete", "failed")}
 _NAMES = ("id", "call_id", "approval_request_id")
 _CALL_FIELDS = {"id", "type", "status", "call_id", "name", "arguments"}
-
-
-@dataclass(slots=True)
-class _Heard:
-    """An item so far. `parts` have been told, the last of them to `said` characters.
-
-    `again`: something else came in between, so the item is told as two.
-    """
-
-    kind: str
-    again: bool = False
-    item: Item | None = None
-    parts: int = 0
-    place: tuple[str, Any] | None = None
-    said: int = 0
-    annotations: int = 0
 
 
 class ResponsesDecoder:
@@ -91,10 +78,14 @@ class ResponsesDecoder:
         self._scope = scope
         self._limit = limit
         self._before = before
-        self._items: dict[Key, _Heard] = {}
+        self._items: dict[Key, Heard] = {}
         self._current: Key | None = None  # the message or reasoning that the assembler has open
         self._halves: dict[Key, str] = {}
         self._response_id = ""
+        self._plain: Json = {}
+        self.repeats = ShapedRepeats(
+            b"delta", plain_text, free=(b"sequence_number", b"obfuscation")
+        )
         self._introduced = self._ended = False
         self._readers: dict[str, Callable[[Json], list[Delta]]] = {
             "response.output_text.delta": self._text,
@@ -120,7 +111,10 @@ class ResponsesDecoder:
         said["type"] = kind
         reader = self._readers.get(kind)
         if reader is not None:
-            return iter(reader(said))
+            deltas = reader(said)
+            if self.repeats.learn(event, said):
+                self._plain = said
+            return iter(deltas)
         if kind in _ENDS:
             response = said["response"]
             status = response.get("status")  # vLLM sends `completed` with an incomplete one
@@ -128,6 +122,18 @@ class ResponsesDecoder:
         if kind == "error" or (said.get("error") and not kind.startswith("response.")):
             raise failure_of(said, self._dialect.name)
         return iter(self._other(said))
+
+    def again(self, texts: list[str]) -> list[Delta]:
+        """What as many events say that differ from one in nothing but these."""
+        if self._ended:
+            return []
+        key, deltas = self._at(
+            self._plain, "message", "output_text", self._plain.get("content_index")
+        )
+        if self._halves:
+            return [*deltas, *[TextDelta(self._joined(key, text)) for text in texts]]
+        self._items[key].said += sum(map(len, texts))
+        return [*deltas, TextRun(texts)]
 
     def close(self) -> Iterator[Delta]:
         if not self._ended:
@@ -201,7 +207,7 @@ class ResponsesDecoder:
             deltas += self._next_part(heard, (part, index))
         return key, deltas
 
-    def _next_part(self, heard: _Heard, place: tuple[str, Any] | None) -> list[Delta]:
+    def _next_part(self, heard: Heard, place: tuple[str, Any] | None) -> list[Delta]:
         begun: list[Delta] = [PartFinished()] if heard.parts else []
         heard.parts += 1
         heard.place = place
@@ -227,7 +233,7 @@ class ResponsesDecoder:
             case "message" | "reasoning":
                 return self._open(key, item["type"], item.get("phase"))
             case "function_call":
-                self._items[key] = _Heard("function_call")
+                self._items[key] = Heard("function_call")
                 extra = {
                     name: value
                     for name, value in item.items()
@@ -237,7 +243,7 @@ class ResponsesDecoder:
                 started = ToolCallStarted(key, a_name(item["name"]), call_id, extra)
                 return [*self._leave(), started]
             case other:
-                self._items[key] = _Heard(a_name(other))
+                self._items[key] = Heard(a_name(other))
                 return [self._canonical({**event, "item": item}, key)]
 
     def _item(self, event: Json) -> Item:
@@ -256,7 +262,7 @@ class ResponsesDecoder:
 
     def _open(self, key: Key, kind: str, phase: str | None = None) -> list[Delta]:
         deltas = self._leave()
-        self._items[key] = _Heard(kind, again=key in self._items)
+        self._items[key] = Heard(kind, again=key in self._items)
         self._current = key
         deltas.append(MessageStarted(phase) if kind == "message" else ReasoningDelta(""))
         return deltas
@@ -285,7 +291,7 @@ class ResponsesDecoder:
                 deltas.append(self._canonical({**event, "item": item}, key))
         return deltas
 
-    def _untold(self, heard: _Heard, parts: Sequence[Json]) -> list[Delta]:
+    def _untold(self, heard: Heard, parts: Sequence[Json]) -> list[Delta]:
         """What a finished item says and its stream did not."""
         deltas: list[Delta] = []
         for n, part in enumerate(parts, 1):

@@ -29,6 +29,18 @@ STOP_REASONS: dict[str, StopReason] = {
 Json = Mapping[str, Any]
 Key = str | int
 
+FREE = (b"sequence_number", b"obfuscation")
+"""What is new in every event and says nothing."""
+_PLAIN = {
+    "type",
+    "sequence_number",
+    "item_id",
+    "output_index",
+    "content_index",
+    "delta",
+    "logprobs",
+    "obfuscation",
+}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,99}")
 _OF_THE_REQUEST = {"invalid_prompt", "image_content_policy_violation", *CONTEXT_LENGTH_CODES}
 
@@ -78,6 +90,14 @@ def words_of(part: Json, said: int) -> list[Delta]:
             return [ReasoningDelta(rest, raw=kind == "reasoning_text")] if rest else []
         case other:
             raise UpstreamProtocolError(f"the upstream sent a part of type {other!r}")
+
+
+def plain_text(event: Any) -> str | None:
+    """Of an event that says this text and nothing else."""
+    if not _PLAIN.issuperset(event) or event["type"] != "response.output_text.delta":
+        return None
+    text = event.get("delta")
+    return text if isinstance(text, str) and not event.get("logprobs") else None
 
 
 def logprobs_of(said: Json) -> Sequence[Json]:

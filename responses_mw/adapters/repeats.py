@@ -23,7 +23,7 @@ _TRIES = 6
 _PROBE = "probe \u2026 \n"
 _END = b"\n\n"
 _ONLY_CLOSING = re.compile(rb"[ }]+")
-_STRING = rb'"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")'
+STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 
 
 class Repeating(Protocol):
@@ -40,7 +40,7 @@ class Repeats:
     """Of one stream. `field` is the name under which an event holds its text."""
 
     def __init__(self, field: bytes, said: Said) -> None:
-        self._literal = re.compile(b'"' + field + _STRING)
+        self._literal = re.compile(b'"' + field + rb'"\s*:\s*(' + STRING + b")")
         self._said = said
         self._tries = 0
         self.known = b""

@@ -16,6 +16,8 @@ from responses_mw.adapters.chat_decode import ChatDecoder
 from responses_mw.adapters.chat_dialects import OPENAI
 from responses_mw.adapters.counted_repeats import CountedRepeats
 from responses_mw.adapters.gemini_decode import GeminiDecoder
+from responses_mw.adapters.openai_responses_decode import ResponsesDecoder
+from responses_mw.adapters.openai_responses_dialects import OPENAI as OPENAI_RESPONSES
 from responses_mw.adapters.reading import Reading
 from responses_mw.adapters.repeats import Repeats
 from responses_mw.deltas import Delta, TextRun, UsageReported, singly
@@ -47,6 +49,10 @@ def messages() -> MessagesDecoder:
 
 def gemini() -> GeminiDecoder:
     return GeminiDecoder(scope="test", one_call=False, provider="test")
+
+
+def responses() -> ResponsesDecoder:
+    return ResponsesDecoder(OPENAI_RESPONSES, scope="test", limit=None, before=None)
 
 
 def read(
@@ -245,6 +251,70 @@ def test_counts_may_differ_and_nothing_else():
     assert repeats.cut(frame % (b"b", b"1", b"22") + frame % (b"c", b"1", b"3")) is None
 
 
+def canonical(kind: str, **more: Any) -> bytes:
+    data = {"type": f"response.{kind}", **more}
+    return b"event: response.%b\ndata: %b\n\n" % (kind.encode(), orjson.dumps(data))
+
+
+def spoken(
+    text: str, number: int = 4, padding: str = "x7", *, item: str = "msg_1", index: int = 0
+) -> bytes:
+    place = {"item_id": item, "output_index": index, "content_index": 0}
+    varied = {"logprobs": [], "obfuscation": padding, "sequence_number": number}
+    return canonical("output_text.delta", **place, delta=text, **varied)
+
+
+MESSAGE = {"type": "message", "id": "msg_1", "role": "assistant", "content": [], "status": "x"}
+SPOKEN = st.builds(
+    spoken, TEXTS, st.sampled_from([0, 3, 17, 1_000_000]), st.sampled_from(["", "ab", '"', "…"])
+)
+EVENTS = st.sampled_from(
+    [
+        spoken("x", item="msg_2", index=1),
+        spoken("y", item="msg_2", index=1),
+        spoken("x").replace(b'"content_index":0', b'"content_index":1'),
+        spoken("x").replace(b'"sequence_number":4', b'"sequence_number":04'),
+        spoken("x").replace(b'"sequence_number":4', b'"sequence_number":4.5'),
+        spoken("x").replace(b'"sequence_number":4', b'"sequence_number":4,"delta":"z"'),
+        spoken("x").replace(b'"delta":"x"', b'"delta":"\\ud83d"'),
+        spoken("x").replace(b'"delta":"x"', b'"delta":"\\ude00"'),
+        spoken("x").replace(b'"logprobs":[]', b'"logprobs":[{"token":"x","logprob":0}]'),
+        spoken("x").replace(b"output_text", b"refusal"),
+        spoken("x").replace(b"event: response.output_text.delta\n", b""),
+        canonical("output_item.added", output_index=1, item={**MESSAGE, "id": "msg_2"}),
+        canonical("output_item.done", output_index=0, item=MESSAGE),
+        canonical("output_item.added", output_index=2, item={"type": "function_call", "id": "fc"}),
+        canonical("function_call_arguments.delta", output_index=2, item_id="fc", delta="{}"),
+        canonical("error", message="no"),
+    ]
+)
+BEGUN = canonical("created", response={"id": "r"}) + canonical(
+    "output_item.added", output_index=0, item=MESSAGE
+)
+OVER = canonical("completed", response={"id": "r", "status": "completed", "output": []})
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    pieces=st.lists(SPOKEN | SPOKEN | EVENTS, max_size=14),
+    places=st.lists(st.integers(min_value=0, max_value=1 << 16), max_size=8),
+)
+def test_likeness_changes_nothing_of_responses(pieces: list[bytes], places: list[int]):
+    chunks = cut(b"".join([BEGUN, *pieces, OVER]), places)
+    assert read(chunks, by=responses) == read(chunks, by=responses, by_likeness=False)
+
+
+def test_numbers_and_padding_may_differ_and_no_item():
+    stream = BEGUN + b"".join(spoken(text, n, "p" * n) for n, text in enumerate("abc"))
+    assert runs([stream], by=responses) == [["b", "c"]]
+    stream += b"".join(
+        spoken(text, n, "p" * n, item="msg_2", index=1) for n, text in enumerate("de")
+    )
+    assert runs([stream], by=responses) == []
+    one_by_one = [stream[:-10], stream[-10:] + spoken("f", item="msg_2", index=1)]
+    assert read(one_by_one, by=responses) == read(one_by_one, by=responses, by_likeness=False)
+
+
 def streams() -> list[Path]:
     return sorted(SHARED.glob("recordings/*/*.response.sse")) if SHARED.is_dir() else []
 
@@ -256,6 +326,7 @@ def streams() -> list[Path]:
         (b"chat.completion.chunk", chat, 30),
         (b"event: message_start", messages, 30),
         (b'"candidates"', gemini, 5),  # their pieces are long
+        (b'"response.created"', responses, 30),
     ],
 )
 def test_likeness_changes_nothing_of_recorded_streams(
