@@ -254,8 +254,8 @@ class Accounts:
         self, owner: str, *, id: str | None = None, user: str | None = None
     ) -> int:
         """Empties the compactions in answers that go on from one response, or from an end user's
-        turns. To be called before `purge`, which leaves nothing to find them by. Returns in how
-        many turns there were any."""
+        turns. `purge` does so first, and leaves nothing to find them by. Returns in how many turns
+        there were any."""
         self._keeps_none()
 
     async def owners(self, *, user: str | None = None, id: str | None = None) -> list[str]:

@@ -342,8 +342,9 @@ class SessionStore(Accounts, ABC):
     @abstractmethod
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
         """Blanks input, output and native turn of one response, of one end user's, or of all of the
-        owner's, in their descendants' histories too; ids that match are deleted. Returns how many
-        turns were blanked."""
+        owner's, in their descendants' histories too; ids that match are deleted. Empties the
+        compactions in answers that go on from them (`empty_summaries`). Returns how many turns were
+        blanked."""
 
     # --- keys
 

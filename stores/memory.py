@@ -278,6 +278,8 @@ class MemoryStore(MemoryAccounts):
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
         if id is not None and user is not None:
             raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
+        if id is not None or user is not None:
+            await self.empty_summaries(owner, id=id, user=user)
         self._purges += 1
         self._forget(owner, id=id, user=user)
         if id is None and user is None:

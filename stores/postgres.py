@@ -232,6 +232,8 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
         if id is not None and user is not None:
             raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
+        if id is not None or user is not None:
+            await self.empty_summaries(owner, id=id, user=user)
         if not possible(owner, id or "") or key(user or "") is None:
             return 0
         name = name_of(user)

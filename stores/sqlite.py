@@ -304,6 +304,8 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
     async def purge(self, owner: str, *, id: str | None = None, user: str | None = None) -> int:
         if id is not None and user is not None:
             raise StoreError("purge takes an id or a user, not both: which turns did you mean?")
+        if id is not None or user is not None:
+            await self.empty_summaries(owner, id=id, user=user)
         if id is not None:
             operation = partial(operations.purge_response, id=key(id), owner=key(owner))
         elif user is not None:

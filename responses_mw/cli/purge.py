@@ -35,6 +35,7 @@ def purge(
         turns = emptied = 0
         for each in owners:
             if found.keeps_accounts and (id is not None or user is not None):
+                # `purge` does so, too, but does not say how many there were.
                 emptied += await found.empty_summaries(each, id=id, user=user)
             turns += await found.purge(each, id=id, user=user)
         return turns, emptied

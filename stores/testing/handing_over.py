@@ -155,6 +155,25 @@ class HandingOverTests(StoreHooks):
 
         assert before.epoch is None or before.epoch != after.epoch
 
+    async def test_a_purge_empties_the_summaries_that_stand_for_what_it_erased(
+        self, store: SessionStore
+    ) -> None:
+        await say(store, "a", end_user="ann")
+        await say(store, "b", "a", end_user="ben")
+        await summarise(store, "c", "b", end_user="ben")
+        await summarise(store, "d", "b")
+
+        assert await store.purge(OWNER, user="ann") == 1
+        empty = {**SUMMARY, "encrypted_content": ""}
+        assert await output_of(store, "c") == [empty, *answer("c")]
+        assert await output_of(store, "d") == [empty, *answer("d")]
+
+        await summarise(store, "e", "b")
+        assert await store.purge(STRANGER, id="b") == 0
+        assert await output_of(store, "e") == [SUMMARY, *answer("e")]
+        assert await store.purge(OWNER, id="b") == 1
+        assert await output_of(store, "e") == [empty, *answer("e")]
+
     async def test_what_only_reads_like_a_summary_stays(self, store: SessionStore) -> None:
         await say(store, "a", end_user="ann")
         said = [{**answer("b")[0], "note": '"compaction"', "kind": "compaction"}]
