@@ -98,6 +98,10 @@ class SQLiteAccounts(SessionStore):
         rows = await self._read(numbered(sql.KEY), digest)
         return sql.key_of(rows[0]) if rows else None
 
+    async def key_by_id(self, id: str) -> StoredKey | None:
+        rows = await self._read(numbered(sql.KEY_BY_ID), key(id))
+        return sql.key_of(rows[0]) if rows else None
+
     async def keys(self, *, owner: str | None = None) -> list[StoredKey]:
         if owner is None:
             rows = await self._read(sql.KEYS)
