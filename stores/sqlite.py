@@ -49,6 +49,7 @@ from stores.sqlite_turns import END, NOTHING, Row, begun, define
 BATCH = 64
 OLDEST = (3, 35)  # RETURNING
 OPENING_SECONDS = 60.0
+PRIVATE = 0o600
 LOG_PAGES = 4000
 
 
@@ -64,7 +65,8 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
 
     Any number of processes on one machine may share the file. Beside it live `-wal`, `-shm` and
     `.lock`. Erased content is overwritten: in the file at once, in the `-wal` after a purge or
-    when SQLite next begins it anew. `busy_seconds` is how long to wait for other processes.
+    when SQLite next begins it anew. A new file is its user's alone (0600). `busy_seconds` is how
+    long to wait for other processes.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
         if sqlite3.sqlite_version_info < OLDEST:
             raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 is needed")
         with self._lock():
+            self._create()
             db = self._connect()
             try:
                 (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -147,6 +150,16 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
                 db.close()
                 raise
             return db
+
+    def _create(self) -> None:
+        """For its user alone: it holds what everybody said. A file that exists stays as it is, and
+        SQLite gives `-wal` and `-shm` the mode of the file."""
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise StoreError(f"cannot open {self.path}: {error.strerror}") from error
 
     def _migrate(self) -> None:
         # Half a second to import, and only for a new or an old file.
@@ -171,7 +184,8 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
 
         name = f"{self.path}.lock"
         try:
-            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            mode = self.path.stat().st_mode if self.path.exists() else PRIVATE
+            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode & 0o666)
         except OSError as error:
             raise StoreError(f"cannot open {name}: {error.strerror}") from error
         try:

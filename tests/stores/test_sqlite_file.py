@@ -53,6 +53,33 @@ def talking(path: Path, name: str, length: int) -> subprocess.Popen[str]:
     )
 
 
+def modes(path: Path) -> set[int]:
+    """Of the file and those beside it, while it is open."""
+    files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".lock"))]
+    return {file.stat().st_mode & 0o777 for file in files}
+
+
+async def test_a_new_file_is_for_its_user_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with SQLiteStore(tmp_path / "sessions.db") as store:
+            await say(store, "a")
+            assert modes(store.path) == {0o600}
+    finally:
+        os.umask(before)
+
+
+async def test_a_file_that_exists_keeps_its_mode(tmp_path: Path) -> None:
+    before = os.umask(0o007)
+    try:
+        (tmp_path / "sessions.db").touch(0o660)
+        async with SQLiteStore(tmp_path / "sessions.db") as store:
+            await say(store, "a")
+            assert modes(store.path) == {0o660}
+    finally:
+        os.umask(before)
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     async with SQLiteStore(tmp_path / "sessions.db", busy_seconds=0.3) as store:
