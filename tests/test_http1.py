@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from loops import anyio_backend
 from raw_http import (
     CHUNKS,
     LENGTH,
@@ -19,6 +20,8 @@ from raw_http import (
 )
 
 from responses_mw.http1 import ConnectionBroke
+
+__all__ = ["anyio_backend"]
 
 WELL = {
     "length": (LENGTH, b"abc"),

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from loops import anyio_backend
 from raw_http import (
     BODY,
     CHUNKS,
@@ -31,6 +32,8 @@ from raw_http import (
 
 from responses_mw.addresses import address_of, without_credentials
 from responses_mw.http1 import NoConnection
+
+__all__ = ["anyio_backend"]
 
 
 async def connections_used(serve: Serve, *, requests: int = 3, pause_s: float = 0.0) -> int:

@@ -4,13 +4,14 @@ import asyncio
 import gzip
 
 import pytest
+from loops import anyio_backend
 from upstream import Exchange, upstream
 from wordy import ASK, ASK_WHOLE, Asking, ask, providers, texts, three_words
 
 from responses_mw.errors import UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from responses_mw.turn import Turn
 
-__all__ = ["ask", "providers"]
+__all__ = ["anyio_backend", "ask", "providers"]
 
 BEHIND = "http://upstream.invalid/v1"
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from loops import anyio_backend
 from upstream import Exchange, upstream
 from wordy import ASK, ASK_WHOLE, Asking, Words, ask, providers, texts, three_words
 
@@ -20,7 +21,7 @@ from responses_mw.errors import (
 from responses_mw.transport import HTTPProvider
 from responses_mw.turn import Turn
 
-__all__ = ["ask", "providers"]
+__all__ = ["anyio_backend", "ask", "providers"]
 
 
 async def test_a_stream_begins_with_what_was_accepted(ask: Asking) -> None:
