@@ -4,6 +4,7 @@ import secrets
 import time
 
 RANDOM_BITS = 21
+"""Of 63; the others hold milliseconds, for another century."""
 
 
 def new_branch_id() -> int:
