@@ -11,11 +11,13 @@ from typing import Any
 
 import uvicorn
 
+from responses_mw.cli.gathering import Protocol
 from responses_mw.cli.serving import Serving, collect_seldom
 from responses_mw.errors import ConfigurationError
 from responses_mw.settings import Settings
 
 _OPTIONS: dict[str, Any] = {
+    "http": Protocol,
     "access_log": False,
     "log_level": "warning",
     "proxy_headers": False,  # standalone.py reads them, where there are any
