@@ -150,7 +150,7 @@ def _change(name: str, place: Row, id: str, talk: str | None) -> Row | None:
 
 def _id(number: int, prefix: str = "resp") -> str:
     """As they are made: what comes later is larger, and the rest looks random."""
-    return f"{prefix}_{number:08x}{_digest(prefix, number).hex()}"
+    return f"{prefix}_{number:06x}{_digest(prefix, number).hex()[6:]}"
 
 
 def _branch(chain: int, begun: int) -> int:
