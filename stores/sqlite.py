@@ -287,7 +287,10 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
     # --- reading
 
     async def history(self, id: str, *, owner: str) -> History | None:
-        lines = await self._read(operations.HISTORY, key(id), key(owner))
+        asked = (key(id), key(owner))
+        lines = self._opened.glance.rows(operations.HISTORY, *asked, operations.SHORT)
+        if lines is None or (lines and lines[0][3] >= operations.SHORT):
+            lines = await self._read(operations.HISTORY, *asked, operations.ANY)
         if not lines:
             return None
         status, deployment, chain, depth, _ = lines[0]

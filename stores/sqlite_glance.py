@@ -1,15 +1,22 @@
-"""Whether a response is still there, read on the thread that asks.
+"""Short reads, made on the thread that asks: they take less than asking another thread does.
 
-Only what an index leads to in a few microseconds is read so: it takes less than asking another
-thread does, and the event loop stands still meanwhile.
+The event loop stands still meanwhile, so whatever takes longer than a moment is given up here, and
+left to the reader's thread.
 """
 
 import sqlite3
 from pathlib import Path
 from threading import Lock
+from time import monotonic
+from typing import Any
 
 from stores.base import Standing
 from stores.sqlite_operations import OWNED
+
+_MOMENT_S = 0.001
+_STEPS = 500
+"""Of SQLite's machine, between two looks at the clock: a fraction of a moment, unless a disk is
+slow."""
 
 STANDING = (
     f"SELECT (SELECT status FROM rmw_response WHERE {OWNED}),"
@@ -22,20 +29,29 @@ class Glance:
 
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
+        self._deadline = 0.0
         self._connection = sqlite3.connect(
             path, isolation_level=None, timeout=0, check_same_thread=False
         )
+        self._connection.set_progress_handler(self._is_over, _STEPS)
 
-    def standing(self, id: str | None, owner: str | None) -> Standing | None:
-        """None where it would have to wait, or something is wrong: the reader's thread says
-        what."""
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]] | None:
+        """None where it would have to wait, takes too long, or something is wrong: the reader's
+        thread says what."""
         with self._lock:
+            self._deadline = monotonic() + _MOMENT_S
             try:
-                ((status, epoch),) = self._connection.execute(STANDING, (id, owner)).fetchall()
+                return self._connection.execute(sql, values).fetchall()
             except sqlite3.Error:
                 return None
-        return Standing(status, epoch or b"")
+
+    def standing(self, id: str | None, owner: str | None) -> Standing | None:
+        rows = self.rows(STANDING, id, owner)
+        return None if rows is None else Standing(rows[0][0], rows[0][1] or b"")
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    def _is_over(self) -> bool:
+        return monotonic() > self._deadline

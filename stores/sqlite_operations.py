@@ -6,12 +6,12 @@ no event loop, no JSON.
 
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from stores import account_statements as accounts
 from stores.base import ConversationLocked, StoreError
+from stores.branch_ids import new_branch_id
 
 Place = tuple[int, int]
 """(branch, depth)"""
@@ -30,12 +30,12 @@ Handle = tuple[str | int | bytes | None, ...]
 # And the turns are joined inside SQLite: every row that Python fetches gives up the GIL and must
 # win it back from a busy event loop, which made 1,000 rows take a second.
 HISTORY = """
-WITH RECURSIVE line(branch, upto, parent, fork, status, deployment, chain) AS (
-    SELECT r.branch, r.depth, b.parent, b.fork, r.status, r.deployment, r.chain
+WITH RECURSIVE line(branch, upto, parent, fork, status, deployment, chain, depth) AS (
+    SELECT r.branch, r.depth, b.parent, b.fork, r.status, r.deployment, r.chain, r.depth
     FROM rmw_response r CROSS JOIN rmw_branch b ON b.id = r.branch
     WHERE r.id = ? AND r.owner = ?
     UNION ALL
-    SELECT line.parent, line.fork, b.parent, b.fork, NULL, NULL, NULL
+    SELECT line.parent, line.fork, b.parent, b.fork, NULL, NULL, NULL, line.depth
     FROM line CROSS JOIN rmw_branch b ON b.id = line.parent
 )
 SELECT status, deployment, chain, upto, (
@@ -45,10 +45,13 @@ SELECT status, deployment, chain, upto, (
                 THEN input || ',' || output || ',[' || json_quote(scope) || ',' || native || ']'
             WHEN output IS NOT NULL THEN input || ',' || output || ',null'
             ELSE input || ',[],null' END AS turn
-        FROM rmw_turn WHERE rmw_turn.branch = line.branch AND depth <= line.upto ORDER BY depth
+        FROM rmw_turn t
+        WHERE t.branch = line.branch AND t.depth <= line.upto AND line.depth < ? ORDER BY t.depth
     )
 ) FROM line
 """
+SHORT, ANY = 64, 1 << 62
+"""HISTORY's last value: of a chain as deep as that, no turns are read."""
 
 RESPONSE = """
 SELECT r.id, r.owner, r.status, r.body, t.output, r.created_at, r.worker, r.lease_until,
@@ -69,9 +72,6 @@ HANDLE = (
     "id, owner, branch, depth, cancel_requested, status, worker, lease_until, attempt, created_at,"
     " body, request, conversation, chain, api_key, tags"
 )
-
-RANDOM_BITS = 21
-"""Of the 63 of a branch's id; the others hold milliseconds, for another century."""
 
 META = "SELECT value FROM rmw_meta WHERE key = ?"
 
@@ -160,12 +160,6 @@ def behind(
         place = (_new_branch(db, owner, branch, depth), depth + 1)
         _insert_turn(db, place, turn)
     return place
-
-
-def new_branch_id() -> int:
-    """Time first: turns of the same moment lie on the same pages, so a transaction writes few of
-    them. It need not be hard to guess: nobody outside can ask for it."""
-    return (time.time_ns() // 1_000_000 << RANDOM_BITS) + secrets.randbits(RANDOM_BITS)
 
 
 def _new_branch(

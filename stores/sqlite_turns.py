@@ -14,7 +14,8 @@ from typing import Any
 
 from stores import account_statements as accounts
 from stores.base import StoreError
-from stores.sqlite_operations import HANDLE, IS_LEASED, IS_OWNED, Counted, Handle, new_branch_id
+from stores.branch_ids import new_branch_id
+from stores.sqlite_operations import HANDLE, IS_LEASED, IS_OWNED, Counted, Handle
 
 ABSENT = "what this turn builds on is not there"
 

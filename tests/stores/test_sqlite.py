@@ -19,6 +19,10 @@ class WatchedStore(SQLiteStore):
         super().__init__(path)
         self.statements: list[str] = []
 
+    async def open(self) -> None:
+        await super().open()
+        self._opened.glance._connection.set_trace_callback(self.statements.append)
+
     def _connect(self) -> sqlite3.Connection:
         db = super()._connect()
         db.set_trace_callback(self.statements.append)

@@ -213,6 +213,7 @@ async def test_no_statement_scans_a_table(store: SQLiteStore) -> None:
     statements: list[str] = []
     await store._write(lambda db: db.set_trace_callback(statements.append))
     await store._opened.reader.run(lambda db: db.set_trace_callback(statements.append))
+    store._opened.glance._connection.set_trace_callback(statements.append)
 
     await _do_everything(store)
 
@@ -288,10 +289,27 @@ async def _steps(store: SQLiteStore, id: str) -> int:
         steps += 1
         return 0
 
-    await store._opened.reader.run(lambda db: db.set_progress_handler(count, 1))
+    store._opened.glance._connection.set_progress_handler(count, 1)
     await store.history(id, owner=OWNER)
-    await store._opened.reader.run(lambda db: db.set_progress_handler(None, 0))
     return steps
+
+
+async def test_long_histories_and_slow_ones_are_read_by_the_readers_thread(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await say_chain(store, "n", 70)
+    read: list[str] = []
+    await store._opened.reader.run(lambda db: db.set_trace_callback(read.append))
+
+    assert await history_of(store, ids[operations.SHORT - 1]) == said(ids[: operations.SHORT])
+    assert read == []
+    assert await history_of(store, ids[operations.SHORT]) == said(ids[: operations.SHORT + 1])
+    assert len(read) == 1
+
+    monkeypatch.setattr("stores.sqlite_glance._MOMENT_S", -1.0)
+    store._opened.glance._connection.set_progress_handler(store._opened.glance._is_over, 1)
+    assert await history_of(store, ids[3]) == said(ids[:4])
+    assert len(read) == 2
 
 
 async def test_a_turn_costs_the_same_in_a_table_ten_times_as_large(store: SQLiteStore) -> None:
@@ -323,5 +341,5 @@ async def test_a_history_is_one_row_for_each_branch(store: SQLiteStore) -> None:
     ids = await say_chain(store, "n", 30)
     fork = (await say_chain(store, "f", 30, ids[10]))[-1]
 
-    assert len(await store._read(operations.HISTORY, ids[-1], OWNER)) == 1
-    assert len(await store._read(operations.HISTORY, fork, OWNER)) == 2
+    assert len(await store._read(operations.HISTORY, ids[-1], OWNER, operations.ANY)) == 1
+    assert len(await store._read(operations.HISTORY, fork, OWNER, operations.ANY)) == 2
