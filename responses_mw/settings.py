@@ -23,7 +23,7 @@ class Settings:
     """How long a shutdown waits for the responses under way."""
     conversation_wait_s: float = 60.0
     """How long a turn waits for the one that runs in its conversation."""
-    history_cache_bytes: int = 32 * 1024 * 1024
+    history_cache_bytes: int = 64 * 1024 * 1024
     """Of conversations kept in memory for their next turn, in each worker; 0 keeps none. Nothing is
     read from here that was deleted or purged, whoever did it."""
     max_body_bytes: int = 64 * 1024 * 1024
