@@ -5,7 +5,7 @@ Everything about threads is here; nothing about what the statements mean.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -56,6 +56,8 @@ class ConnectionThread:
         batch: int,
         name: str,
     ) -> None:
+        self.at_once: Callable[[Sequence[Job]], bool] | None = None
+        """Does jobs on the thread that asks, while nothing waits for this one; or says no."""
         self._connect = connect
         self._execute = execute
         self._batch = batch
@@ -64,6 +66,8 @@ class ConnectionThread:
         # their statements, and an idle one's do not wait for it.
         self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._taken: list[Job] = []
+        self._left = 0
+        """How many jobs were handed over and are not answered."""
         self._stopping = False
         self._lock = Lock()
         self._ended: BaseException | None = None
@@ -78,7 +82,7 @@ class ConnectionThread:
             gathered.append(job)
         if len(gathered) == 1:
             if self._batch > 1:
-                job.loop.call_soon(self._hand_over, job.loop)
+                job.loop.call_soon(self._begin, job.loop)
             else:
                 self._hand_over(job.loop)
         try:
@@ -87,10 +91,24 @@ class ConnectionThread:
             raise store_error(error) from error
         return result
 
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        gathered: list[Job] = []
+        if self.at_once is not None:
+            with self._lock:
+                waiting = self._gathered.get(loop)
+                free = not self._left and self._ended is None
+                if waiting and free and self.at_once(waiting):
+                    gathered = self._gathered.pop(loop)
+        if gathered:
+            _resolve(gathered)
+        else:
+            self._hand_over(loop)
+
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             gathered = self._gathered.pop(loop, [])
             if self._ended is None:
+                self._left += len(gathered)
                 for job in gathered:
                     self._jobs.put(job)
                 return
@@ -130,6 +148,8 @@ class ConnectionThread:
                 for job in self._taken:
                     job.error = job.error or error
             answered, self._taken = self._taken, []
+            with self._lock:
+                self._left -= len(answered)
             _answer(answered)
 
     def _waiting(self) -> Iterator[Job]:

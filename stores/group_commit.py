@@ -17,7 +17,7 @@ def commit_together(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None
     """One transaction for all. Turns that cannot be written together are tried one by one."""
     waiting = list(jobs)
     try:
-        if not _commit_groups(connection, waiting):
+        if not commit_turns(connection, waiting):
             _begin(connection)
             for job in waiting:
                 _attempt(connection, job)
@@ -28,8 +28,9 @@ def commit_together(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None
         raise
 
 
-def _commit_groups(connection: sqlite3.Connection, jobs: list[Job]) -> bool:
-    """False where some turn cannot be written with the others: then nothing was."""
+def commit_turns(connection: sqlite3.Connection, jobs: list[Job]) -> bool:
+    """One transaction. False where some turn cannot be written with the others: then nothing was.
+    Raises sqlite3.Error where the database is busy."""
     groups = list(_groups(jobs))
     alone = len(groups) == 1 and not isinstance(groups[0], Job)
     try:

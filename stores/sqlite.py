@@ -40,6 +40,7 @@ from stores.connection_thread import (
 from stores.group_commit import commit_together
 from stores.migrate import VERSION_TABLE, is_current, upgrade
 from stores.sqlite_accounts import SQLiteAccounts, encoded
+from stores.sqlite_at_once import AtOnce
 from stores.sqlite_conversations import SQLiteConversations
 from stores.sqlite_glance import STANDING, Glance
 from stores.sqlite_leases import SQLiteLeases
@@ -58,6 +59,7 @@ class _Threads:
     writer: ConnectionThread
     reader: ConnectionThread
     glance: Glance
+    at_once: AtOnce | None
 
 
 class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
@@ -109,13 +111,16 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
             ):
                 thread = ConnectionThread(connect, execute, batch=batch, name=f"sqlite {name}")
                 started.append(thread)
-                await thread.run(_do_nothing)  # raises what connecting raised
+                await thread.run(lambda _: None)  # raises what connecting raised
+            writer, reader = started
+            # FULL waits for the disk at every commit.
+            at_once = AtOnce(self._connect) if self._synchronous == "NORMAL" else None
         except BaseException:
             for thread in started:
                 thread.stop()
             raise
-        writer, reader = started
-        return _Threads(writer, reader, Glance(self.path))
+        writer.at_once = at_once
+        return _Threads(writer, reader, Glance(self.path), at_once)
 
     async def aclose(self) -> None:
         threads, self._threads = self._threads, None
@@ -123,7 +128,9 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
             await _end(threads)
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, timeout=self._busy_seconds)
+        # By one thread at a time; a store may be open in several loops.
+        options: Any = {"isolation_level": None, "check_same_thread": False}
+        db: sqlite3.Connection = sqlite3.connect(self.path, timeout=self._busy_seconds, **options)
         db.execute("PRAGMA secure_delete = ON")
         # Savepoints keep what pages were before: in a file, unless they are told otherwise.
         db.execute("PRAGMA temp_store = MEMORY")
@@ -366,10 +373,8 @@ async def _end(threads: _Threads) -> None:
         thread.stop()
     for thread in both:
         await thread.join()
-
-
-def _do_nothing(_: sqlite3.Connection) -> None:
-    pass
+    if threads.at_once is not None:
+        threads.at_once.close()
 
 
 def _version(db: sqlite3.Connection) -> str | None:

@@ -111,6 +111,11 @@ class Row:
     view: View
     values: tuple[Any, ...]
 
+    @property
+    def size(self) -> int:
+        """In bytes, of what may be long."""
+        return sum(len(value) for value in self.values if isinstance(value, bytes))
+
     def __call__(self, db: sqlite3.Connection) -> bool:
         values = self.values
         while True:

@@ -29,16 +29,29 @@ from stores.testing.turns import (
 )
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no slow disk."""
+    monkeypatch.setattr("stores.sqlite_at_once._LONG_S", 60.0)
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     async with SQLiteStore(tmp_path / "sessions.db") as store:
         yield store
 
 
+def writing_at_once(store: SQLiteStore) -> sqlite3.Connection:
+    at_once = store._opened.at_once
+    assert at_once is not None
+    return at_once._connection
+
+
 # --- one writer for many
 
 
 async def test_callers_that_wait_together_are_committed_together(store: SQLiteStore) -> None:
+    store._opened.writer.at_once = None
     statements: list[str] = []
     await store._write(lambda db: db.set_trace_callback(statements.append))
 
@@ -51,7 +64,7 @@ async def test_callers_that_wait_together_are_committed_together(store: SQLiteSt
 
 async def test_what_is_asked_in_one_pass_of_the_loop_is_one_statement(store: SQLiteStore) -> None:
     statements: list[str] = []
-    await store._write(lambda db: db.set_trace_callback(statements.append))
+    writing_at_once(store).set_trace_callback(statements.append)
     ids = [f"n{number}" for number in range(16)]
 
     await asyncio.gather(*(store.reserve(new(id), owner=OWNER) for id in ids))
@@ -331,9 +344,9 @@ async def _steps_of_a_turn(store: SQLiteStore, id: str, parent: str) -> int:
         steps += 1
         return 0
 
-    await store._write(lambda db: db.set_progress_handler(count, 1))
+    writing_at_once(store).set_progress_handler(count, 1)
     await say(store, id, parent)
-    await store._write(lambda db: db.set_progress_handler(None, 0))
+    writing_at_once(store).set_progress_handler(None, 0)
     return steps
 
 
