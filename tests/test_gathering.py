@@ -6,8 +6,8 @@ import json
 import socket
 from collections.abc import AsyncIterator
 
+from both_loops import anyio_backend
 from live import live
-from loops import anyio_backend
 from websockets.asyncio.client import connect
 
 from responses_mw import ResponsesApp

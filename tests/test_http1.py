@@ -4,9 +4,9 @@ import asyncio
 import random
 
 import pytest
+from both_loops import anyio_backend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loops import anyio_backend
 from raw_http import (
     CHUNKS,
     LENGTH,

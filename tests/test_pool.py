@@ -10,11 +10,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from both_loops import anyio_backend
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from loops import anyio_backend
 from raw_http import (
     BODY,
     CHUNKS,

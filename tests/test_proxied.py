@@ -4,7 +4,7 @@ import asyncio
 import gzip
 
 import pytest
-from loops import anyio_backend
+from both_loops import anyio_backend
 from upstream import Exchange, upstream
 from wordy import ASK, ASK_WHOLE, Asking, ask, providers, texts, three_words
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from loops import anyio_backend
+from both_loops import anyio_backend
 from upstream import Exchange, upstream
 from wordy import ASK, ASK_WHOLE, Asking, Words, ask, providers, texts, three_words
 
