@@ -1,7 +1,7 @@
 """One connection to an upstream: HTTP/1.1, one request at a time.
 
 Of a stream's cost this was the greatest part, so it holds what asking a model needs and no more:
-requests whose body is known, answers of any framing. Which connection is taken, `connections` says.
+requests whose body is known, answers of any framing. Which connection is taken, `pool` says.
 """
 
 import asyncio
@@ -170,22 +170,22 @@ class Answer:
 
 
 class Connection(asyncio.Protocol):
-    """`idle` is told of it when it can be asked again, `gone` when it has ended."""
+    """`idle` is told of it when it can be asked again."""
 
-    def __init__(
-        self, idle: Callable[["Connection"], None], gone: Callable[["Connection"], None]
-    ) -> None:
+    def __init__(self, idle: Callable[["Connection"], None]) -> None:
         self.loop = asyncio.get_running_loop()
         self.idle_since = 0.0
-        self._idle, self._gone = idle, gone
+        self._idle = idle
         self._answer: Answer | None = None
 
     def ask(
         self, target: str, headers: Mapping[str, str], body: bytes, *, silence_s: float
     ) -> Answer:
         """Posts `body`. Raises ValueError for what cannot stand in a header, before a byte is
-        sent."""
+        sent, and NoConnection where the other side has closed it already."""
         head = _head(target, headers)
+        if self._transport.is_closing():
+            raise NoConnection("it was closed at once")
         answer = self._answer = Answer(self, silence_s)
         self._transport.write(head + body)
         return answer
@@ -228,7 +228,6 @@ class Connection(asyncio.Protocol):
             self._answer.feed(data)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._gone(self)
         if self._answer is not None:
             self._answer.lost(error)
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from functools import partial
+from weakref import WeakSet
 
 import aiohappyeyeballs
 import httpx
@@ -37,7 +38,7 @@ class Pool:
         self._host, self._port = url.host, url.port or (80 if context is None else 443)
         self._context = context
         self._connect_s, self._silence_s, self._idle_s = connect_s, silence_s, idle_s
-        self._all: set[Connection] = set()
+        self._all: WeakSet[Connection] = WeakSet()
         self._idle: list[Connection] = []
         """The one that was used last comes last."""
         self._sweeping: asyncio.TimerHandle | None = None
@@ -46,7 +47,7 @@ class Pool:
         connection = self._kept() or await self._made()
         try:
             answer = connection.ask(address.target, headers, body, silence_s=self._silence_s)
-        except ValueError:
+        except (ValueError, NoConnection):
             connection.close()
             raise
         try:
@@ -82,7 +83,7 @@ class Pool:
                 )
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 _, connection = await loop.create_connection(
-                    partial(Connection, self._rests, self._gone),
+                    partial(Connection, self._rests),
                     sock=raw,
                     ssl=self._context,
                     server_hostname=self._host if self._context else None,
@@ -91,11 +92,6 @@ class Pool:
             raise NoConnection(str(error) or "it took too long") from error
         self._all.add(connection)
         return connection
-
-    def _gone(self, connection: Connection) -> None:
-        self._all.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
 
     def _rests(self, connection: Connection) -> None:
         self._idle.append(connection)

@@ -92,17 +92,17 @@ class ConnectionThread:
         return result
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        gathered: list[Job] = []
-        if self.at_once is not None:
+        done: list[Job] = []
+        try:
             with self._lock:
                 waiting = self._gathered.get(loop)
                 free = not self._left and self._ended is None
-                if waiting and free and self.at_once(waiting):
-                    gathered = self._gathered.pop(loop)
-        if gathered:
-            _resolve(gathered)
-        else:
-            self._hand_over(loop)
+                if waiting and free and self.at_once is not None and self.at_once(waiting):
+                    done = self._gathered.pop(loop)
+        finally:  # whatever it raised: nobody waits for ever
+            if not done:
+                self._hand_over(loop)
+        _resolve(done)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
@@ -198,7 +198,7 @@ def empty_wal(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def is_busy(error: sqlite3.Error) -> bool:
+def is_busy(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 

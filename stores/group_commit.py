@@ -41,7 +41,7 @@ def commit_turns(connection: sqlite3.Connection, jobs: list[Job]) -> bool:
                 _attempt(connection, group)
             else:
                 _write(connection, *group)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OverflowError) as error:
         if is_busy(error):
             raise
         if connection.in_transaction:
@@ -89,6 +89,9 @@ def _attempt(connection: sqlite3.Connection, job: Job) -> None:
     job.error = None
     try:
         job.result = job.operation(connection)
+    except OverflowError as error:
+        job.error = StoreError(f"a number that SQLite cannot keep: {error}")
+        connection.execute("ROLLBACK TO job")
     except (sqlite3.Error, StoreError) as error:
         job.error = error
         if not connection.in_transaction:  # a full disk rolls back everything by itself

@@ -39,15 +39,15 @@ class AtOnce:
         if began < self._rests_until:
             return False
         try:
-            done = commit_turns(self._connection, list(jobs))
+            return commit_turns(self._connection, list(jobs))
         except sqlite3.Error:
+            return False
+        finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            done = False
-        ended = monotonic()
-        if ended - began > _LONG_S:
-            self._rests_until = ended + _REST_S
-        return done
+            ended = monotonic()
+            if ended - began > _LONG_S:
+                self._rests_until = ended + _REST_S
 
     def close(self) -> None:
         self._connection.close()

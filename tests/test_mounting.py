@@ -88,6 +88,25 @@ async def test_the_middleware_claims_its_paths_and_the_host_keeps_the_rest() -> 
     assert opened == ["host opened", "host closed"]
 
 
+async def test_a_middleware_of_the_application_sees_its_turns() -> None:
+    seen: list[str] = []
+
+    class Seeing:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                seen.append(f"{scope['method']} {scope['path']}")
+            await self.app(scope, receive, send)
+
+    responses = echoing()
+    responses.add_middleware(Seeing)
+    async with openai_client(responses, lifespan=True) as client:
+        assert await two_turns(client) == CHAIN
+    assert seen == ["POST /v1/responses"] * 2
+
+
 async def test_concurrent_first_requests_open_once(tmp_path: Path) -> None:
     opened: list[int] = []
 

@@ -7,9 +7,7 @@ Only the last counts of a read matter, so its last event is left to the format's
 import re
 from typing import Any
 
-import orjson
-
-from responses_mw.adapters.repeats import Repeats, is_said
+from responses_mw.adapters.repeats import Repeats, is_said, texts_of
 from responses_mw.sse import ServerSentEvent
 
 _NUMBER = re.compile(rb":\s*\d+")
@@ -53,8 +51,8 @@ class CountedRepeats(Repeats):
         return len(after)
 
     def cut(self, chunk: bytes) -> tuple[bytes, list[str], bytes] | None:
-        start = chunk.find(self.known) if self.known else -1
-        if start < 0 or (start and not chunk.endswith(_END, 0, start)):
+        start = self._first(chunk)
+        if start < 0:
             return None
         *events, rest = chunk[start:].split(_END)
         strings: list[bytes] = []
@@ -66,11 +64,8 @@ class CountedRepeats(Repeats):
         if len(strings) < 2:
             return None
         strings.pop()
-        try:
-            texts = orjson.loads(b"[%b]" % b",".join(strings))
-        except ValueError:
-            return None
-        if len(texts) != len(strings) or not {str}.issuperset(map(type, texts)):
+        texts = texts_of(strings)
+        if texts is None:
             return None
         return chunk[:start], texts, _END.join([*events[len(strings) :], rest])
 

@@ -91,8 +91,8 @@ class Repeats:
     def cut(self, chunk: bytes) -> tuple[bytes, list[str], bytes] | None:
         """What comes before the first event that is known, their texts, and what comes after the
         last one. None if that cannot be told. `chunk` begins with an event."""
-        start = chunk.find(self.known) if self.known else -1
-        if start < 0 or (start and not chunk.endswith(_END, 0, start)):
+        start = self._first(chunk)
+        if start < 0:
             return None
         end = self._end(chunk)
         if end < start:
@@ -100,13 +100,15 @@ class Repeats:
         strings = chunk[start + len(self.known) : end].split(self._between)
         if self._padded:
             strings = list(map(self._without_padding, strings))
-        try:
-            texts = orjson.loads(b"[%b]" % b",".join(strings))
-        except ValueError:
-            return None
-        if len(texts) != len(strings) or not {str}.issuperset(map(type, texts)):
+        texts = texts_of(strings)
+        if texts is None:
             return None
         return chunk[:start], texts, chunk[end + len(self._close) :]
+
+    def _first(self, chunk: bytes) -> int:
+        """Where the first event that is known begins; -1 if none does."""
+        start = chunk.find(self.known) if self.known else -1
+        return start if start <= 0 or chunk.endswith(_END, 0, start) else -1
 
     def _end(self, chunk: bytes) -> int:
         """Where the last event that is known and whole closes."""
@@ -132,3 +134,14 @@ def is_said(literal: bytes, text: str) -> bool:
     except orjson.JSONDecodeError:
         return False
     return said
+
+
+def texts_of(strings: list[bytes]) -> list[str] | None:
+    """What JSON strings say; None if one is something else, or several."""
+    try:
+        texts: list[str] = orjson.loads(b"[%b]" % b",".join(strings))
+    except ValueError:
+        return None
+    if len(texts) != len(strings) or not {str}.issuperset(map(type, texts)):
+        return None
+    return texts

@@ -10,14 +10,14 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-import orjson
-
-from responses_mw.adapters.repeats import STRING, Repeats, Said, is_said
+from responses_mw.adapters.repeats import STRING, Repeats, Said, is_said, texts_of
 from responses_mw.sse import ServerSentEvent
 
 _TOKEN = re.compile(STRING + rb"|(?<=[:,\[ ])\d+(?=[,}\] ])")
 _NUMBER = rb"((?:0|[1-9]\d*)(?![\d.eE]))"
 _SHAPES = 64
+_LONGEST = 4096
+"""Bytes of an event; a pattern of a longer one costs more to compile than it ever saves."""
 _END = b"\n\n"
 
 
@@ -39,7 +39,7 @@ class ShapedRepeats(Repeats):
             return False
         self._missed = False
         text = self._said(parsed)
-        if not text:
+        if not text or len(event.data) > _LONGEST:
             return False
         name = b"" if event.event is None else b"event: %b\n" % event.event.encode()
         pattern, names = _shape(event.data)
@@ -74,11 +74,8 @@ class ShapedRepeats(Repeats):
             return None
         if any(set(parts[n - 1 :: step]) != {value} for n, value in self._values.items()):
             return None
-        try:
-            texts = orjson.loads(b"[%b]" % b",".join(parts[self._text - 1 :: step]))
-        except ValueError:
-            return None
-        return before, texts, parts[-1]
+        texts = texts_of(parts[self._text - 1 :: step])
+        return None if texts is None else (before, texts, parts[-1])
 
 
 def _shape(data: bytes) -> tuple[bytes, list[bytes]]:

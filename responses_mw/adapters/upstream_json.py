@@ -14,6 +14,7 @@ from responses_mw.errors import UpstreamProtocolError
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DEEPEST = 200
 """Levels that whatever comes may have and still be written as JSON inside of something else."""
+_MOST_TOKENS = 10**12
 
 
 def read_json(raw: bytes, *, provider: str) -> Any:
@@ -98,15 +99,15 @@ def index_or_zero(value: Any) -> int:
 
 
 def total(*counts: Any) -> int:
-    """The sum, where None is 0; -1 if one is no whole number: what cannot be counted is not, and
-    the answer stays."""
+    """The sum, where None is 0; -1 if one is no whole number, or the sum is more than any model
+    could have read: what cannot be counted is not, and the answer stays."""
     found = 0
     for count in counts:
         if type(count) is int:
             found += count
         elif count is not None:
             return -1
-    return found
+    return found if found <= _MOST_TOKENS else -1
 
 
 def _whole(text: str) -> str:

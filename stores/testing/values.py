@@ -1,5 +1,6 @@
 """Values: what went in comes out, equal and a copy, or is refused before anything is written."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stores.accounts import Usage
 from stores.base import Item, NativeState, NewResponse, Outcome, SessionStore, StoreError
 from stores.testing.hooks import StoreHooks
 from stores.testing.turns import (
@@ -244,6 +246,31 @@ class ValueTests(StoreHooks):
         with pytest.raises(KeyError):
             await store.input_page("a", owner=OWNER, after="i1")
         assert await store.input_page("missing", owner=OWNER, after="i0") is None
+
+    async def test_a_number_too_large_harms_no_other(self, store: SessionStore) -> None:
+        """Counts are the upstream's word."""
+        await say(store, "a")
+        await store.reserve(new("b", "a"), owner=OWNER)
+        used = Usage(
+            response="b",
+            owner=OWNER,
+            created_at=NOW,
+            ended_at=NOW,
+            status="completed",
+            model="m",
+            input_tokens=2**63,
+        )
+        ends = await asyncio.gather(
+            store.finish("b", replace(outcome("b"), usage=used), owner=OWNER, lease=LEASE),
+            say(store, "c", "a"),
+            return_exceptions=True,
+        )
+        assert [type(end) for end in ends if isinstance(end, Exception)] in ([], [StoreError])
+        if isinstance(ends[0], StoreError):
+            assert await store.finish("b", outcome("b"), owner=OWNER, lease=LEASE)
+        await say(store, "d", "b")
+        assert await history_of(store, "c") == said(["a", "c"])
+        assert await history_of(store, "d") == said(["a", "b", "d"])
 
 
 def _spoil(items: Any) -> None:

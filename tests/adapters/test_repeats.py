@@ -315,6 +315,12 @@ def test_numbers_and_padding_may_differ_and_no_item():
     assert read(one_by_one, by=responses) == read(one_by_one, by=responses, by_likeness=False)
 
 
+def test_long_events_are_not_learned():
+    stream = BEGUN + b"".join(spoken(text, n, "p" * 5000) for n, text in enumerate("abc"))
+    assert runs([stream], by=responses) == []
+    assert read([stream], by=responses) == read([stream], by=responses, by_likeness=False)
+
+
 def streams() -> list[Path]:
     return sorted(SHARED.glob("recordings/*/*.response.sse")) if SHARED.is_dir() else []
 

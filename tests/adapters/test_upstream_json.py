@@ -2,7 +2,7 @@
 
 import pytest
 
-from responses_mw.adapters.upstream_json import read_json, whole_characters, without_half
+from responses_mw.adapters.upstream_json import read_json, total, whole_characters, without_half
 from responses_mw.errors import UpstreamProtocolError
 
 
@@ -22,3 +22,11 @@ def test_half_at_the_end_waits() -> None:
 def test_what_is_not_json_is_the_upstream_s_mistake(raw: bytes) -> None:
     with pytest.raises(UpstreamProtocolError, match="p sent something that is not JSON"):
         read_json(raw, provider="p")
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [((1, None, 2), 3), ((), 0), ((1, "2"), -1), ((True,), -1), ((1.0,), -1), ((2**63,), -1)],
+)
+def test_what_cannot_be_counted_is_not(counts: tuple[object, ...], expected: int) -> None:
+    assert total(*counts) == expected

@@ -34,12 +34,6 @@ class Counting(SQLiteStore):
         return sum(a != b for a, b in zip(self.handed, ["", *self.handed], strict=False))
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine is no slow disk."""
-    monkeypatch.setattr("stores.sqlite_at_once._LONG_S", 60.0)
-
-
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Counting]:
     async with Counting(tmp_path / "sessions.db") as store:

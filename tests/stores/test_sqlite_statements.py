@@ -29,12 +29,6 @@ from stores.testing.turns import (
 )
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine is no slow disk."""
-    monkeypatch.setattr("stores.sqlite_at_once._LONG_S", 60.0)
-
-
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     async with SQLiteStore(tmp_path / "sessions.db") as store:
