@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from responses_mw.app import ResponsesApp
 from responses_mw.cli.serving import Serving, collect_seldom
 from responses_mw.cli.standalone import Standalone
-from responses_mw.records import Observer, TurnRecord
+from responses_mw.records import Observer
 from responses_mw.telemetry.log import logger
 from responses_mw.telemetry.otel import OpenTelemetry
 from responses_mw.telemetry.prometheus import Prometheus
@@ -46,9 +46,12 @@ def _tracing(rate: float, *, measured: bool) -> OpenTelemetry:
 
 
 class Switch:
-    """An Observer that is turned while nothing is generated. The log has its own: its level."""
+    """What an application's observers are, changed while nothing is generated: it asks them itself,
+    as it would without a switch. The log has its own, which is its level."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: ResponsesApp, store: TimedStore) -> None:
+        self._app, self._store = app, store
+        self._always = list(app._observers)
         self._prometheus = Prometheus()
         self._known: dict[str, Observer] = {
             "prometheus": self._prometheus,
@@ -56,27 +59,16 @@ class Switch:
             "traces+metrics": _tracing(0.01, measured=True),
             "every trace": _tracing(1, measured=False),
         }
-        self._on: tuple[Observer, ...] = ()
 
     def turn(self, names: Sequence[str]) -> None:
-        self._on = tuple(self._known[name] for name in names if name != "log")
+        watching = [self._known[name] for name in names if name != "log"]
+        self._app._observers[:] = [*self._always, *watching]
+        counting = self._prometheus in watching
+        self._store._observe = self._prometheus.observe_store if counting else _nobody
         logger.setLevel(logging.INFO if "log" in names else logging.WARNING)
 
-    def observe_store(self, operation: str, seconds: float) -> None:
-        if self._prometheus in self._on:
-            self._prometheus.observe_store(operation, seconds)
 
-    def on_start(self, record: TurnRecord) -> None:
-        for observer in self._on:
-            observer.on_start(record)
-
-    def on_first_delta(self, record: TurnRecord) -> None:
-        for observer in self._on:
-            observer.on_first_delta(record)
-
-    def on_end(self, record: TurnRecord) -> None:
-        for observer in self._on:
-            observer.on_end(record)
+def _nobody(operation: str, seconds: float) -> None: ...
 
 
 class Watched:
@@ -99,10 +91,10 @@ class Watched:
 def main(config: str, store: str) -> None:
     serving = Serving.resolve(config_file=Path(config), store=store, log="json")
     serving.write_log()
-    switch = Switch()
+    timed = TimedStore(serving.session_store(), _nobody)
+    app = ResponsesApp(store=timed.as_store(), models=serving.models)
+    switch = Switch(app, timed)
     switch.turn(())
-    timed = TimedStore(serving.session_store(), switch.observe_store).as_store()
-    app = ResponsesApp(store=timed, models=serving.models, observers=[switch])
     watched = Watched(Standalone(app, key=None), switch)
     collect_seldom()
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import httpx2
 import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from served import config, serving
 
@@ -21,6 +22,7 @@ from responses_mw.errors import UpstreamUnavailable
 from responses_mw.records import TurnRecord
 from responses_mw.settings import Settings
 from responses_mw.telemetry.batch import DELAY_S
+from responses_mw.telemetry.prometheus import _STORE, _Histogram
 from responses_mw.testing import EchoProvider, ScriptedProvider
 from responses_mw.testing.asgi import InProcessTransport
 from responses_mw.turn import Turn
@@ -184,6 +186,7 @@ from responses_mw.app import ResponsesApp
 from responses_mw.errors import ConfigurationError
 from responses_mw.settings import Settings
 from responses_mw.telemetry.batch import DELAY_S
+from responses_mw.telemetry.prometheus import _STORE, _Histogram
 from responses_mw.testing import EchoProvider
 ResponsesApp(store="memory://", models={"m": EchoProvider()})
 try:
@@ -194,3 +197,17 @@ except ConfigurationError as error:
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
     assert "pip install 'responses-mw[metrics]'" in found.stdout
+
+
+def test_observing_many_is_observing_each() -> None:
+    together, each = (CollectorRegistry() for _ in range(2))
+    seconds = [0.0, 0.0005, 0.1, 0.1001, 5.0, 5.5, 1e9, -1.0]
+    _Histogram("h", "", ("of",), registry=together, buckets=_STORE).labels("x").observe_all(seconds)
+    one_by_one = Histogram("h", "", ("of",), registry=each, buckets=_STORE).labels("x")
+    for amount in seconds:
+        one_by_one.observe(amount)
+    told = [parsed(generate_latest(known).decode()) for known in (together, each)]
+    created = {name for name in told[0] if name[0] == "h_created"}
+    assert len(told[0]) > len(created)
+    assert told[0].keys() == told[1].keys()
+    assert all(told[0][name] == pytest.approx(told[1][name]) for name in told[0].keys() - created)
