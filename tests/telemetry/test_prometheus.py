@@ -185,8 +185,6 @@ sys.modules["opentelemetry"] = None
 from responses_mw.app import ResponsesApp
 from responses_mw.errors import ConfigurationError
 from responses_mw.settings import Settings
-from responses_mw.telemetry.batch import DELAY_S
-from responses_mw.telemetry.prometheus import _STORE, _Histogram
 from responses_mw.testing import EchoProvider
 ResponsesApp(store="memory://", models={"m": EchoProvider()})
 try:
