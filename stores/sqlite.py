@@ -6,15 +6,14 @@ Opening and closing, and what each method sends to which thread. How turns begin
 
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from stores import sqlite_file
 from stores import sqlite_operations as operations
 from stores.base import (
     Checkpoint,
@@ -24,7 +23,6 @@ from stores.base import (
     NewResponse,
     Outcome,
     Standing,
-    StoreBusy,
     StoredResponse,
     StoreError,
 )
@@ -49,8 +47,6 @@ from stores.sqlite_turns import END, NOTHING, Row, begun, define
 
 BATCH = 64
 OLDEST = (3, 35)  # RETURNING
-OPENING_SECONDS = 60.0
-PRIVATE = 0o600
 LOG_PAGES = 4000
 
 
@@ -143,8 +139,8 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
         """A connection to the database at the current schema, made or migrated if need be."""
         if sqlite3.sqlite_version_info < OLDEST:
             raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 is needed")
-        with self._lock():
-            self._create()
+        with sqlite_file.locked(self.path):
+            sqlite_file.make(self.path)
             db = self._connect()
             try:
                 (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -157,16 +153,6 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
                 db.close()
                 raise
             return db
-
-    def _create(self) -> None:
-        """For its user alone: it holds what everybody said. A file that exists stays as it is, and
-        SQLite gives `-wal` and `-shm` the mode of the file."""
-        try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE))
-        except FileExistsError:
-            pass
-        except OSError as error:
-            raise StoreError(f"cannot open {self.path}: {error.strerror}") from error
 
     def _migrate(self) -> None:
         # Half a second to import, and only for a new or an old file.
@@ -183,23 +169,6 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
             if isinstance(error.orig, sqlite3.Error):
                 raise store_error(error.orig) from error
             raise
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One process at a time opens the file: switching to WAL and migrating bear no other."""
-        import fcntl  # POSIX only, and `import stores` should work elsewhere
-
-        name = f"{self.path}.lock"
-        try:
-            mode = self.path.stat().st_mode if self.path.exists() else PRIVATE
-            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode & 0o666)
-        except OSError as error:
-            raise StoreError(f"cannot open {name}: {error.strerror}") from error
-        try:
-            _wait_for(partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB), name)
-            yield
-        finally:
-            os.close(file)
 
     # --- a turn's life
 
@@ -382,18 +351,3 @@ def _version(db: sqlite3.Connection) -> str | None:
         return None
     row = db.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
     return None if row is None else str(row[0])
-
-
-def _wait_for(lock: Callable[[], None], name: str) -> None:
-    deadline = time.monotonic() + OPENING_SECONDS
-    while True:
-        try:
-            lock()
-            return
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise StoreBusy(
-                    f"another process has been opening the database for {OPENING_SECONDS:.0f} s"
-                    f" and holds {name}; see whether it hangs"
-                ) from error
-        time.sleep(0.01)
