@@ -51,7 +51,7 @@ class Switch:
 
     def __init__(self, app: ResponsesApp, store: TimedStore) -> None:
         self._app, self._store = app, store
-        self._always = list(app._observers)
+        self._always = app._watch.all
         self._prometheus = Prometheus()
         self._known: dict[str, Observer] = {
             "prometheus": self._prometheus,
@@ -62,7 +62,7 @@ class Switch:
 
     def turn(self, names: Sequence[str]) -> None:
         watching = [self._known[name] for name in names if name != "log"]
-        self._app._observers[:] = [*self._always, *watching]
+        self._app._watch.set([*self._always, *watching])
         counting = self._prometheus in watching
         self._store._observe = self._prometheus.observe_store if counting else _nobody
         logger.setLevel(logging.INFO if "log" in names else logging.WARNING)

@@ -25,7 +25,7 @@ from responses_mw.meta_routes import MetaRoutes
 from responses_mw.metrics import Metrics
 from responses_mw.metrics_routes import MetricsRoutes
 from responses_mw.preparation import kept
-from responses_mw.records import Observer, Observers
+from responses_mw.records import Observer, Observers, Watch
 from responses_mw.router import Models, Router, Routing
 from responses_mw.routes import ResponseRoutes
 from responses_mw.runtime import Runtime
@@ -78,7 +78,7 @@ class ResponsesApp(Starlette):
         counting = None if self._metrics is None else self._metrics.observer
         tracing = _open_telemetry() if self.settings.otel else None
         watching = (TurnLog(), telling, counting, tracing, *observers)
-        self._observers = [observer for observer in watching if observer is not None]
+        self._watch = Watch([observer for observer in watching if observer is not None])
         self.draining = False
         """Since `drain`: `/health/ready` then says 503."""
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = {}
@@ -229,7 +229,7 @@ class ResponsesApp(Starlette):
     async def _open(self) -> Runtime:
         metrics, store = self._metrics, self.store
         store = store if metrics is None else metrics.timed(store)
-        runtime = Runtime(store, self._router, self.settings, self._observers, self._hooks)
+        runtime = Runtime(store, self._router, self.settings, self._watch, self._hooks)
         if metrics is not None:
             metrics.watch(runtime)
         await runtime.open(HandingOn(runtime, Service(runtime).take_over).take_over)

@@ -63,8 +63,8 @@ class Asides:
             raise missing("input").error()
         await kept(admit(self._runtime.store, self._caller))
         record = self._record(request)
-        for observer in self._runtime.observers:
-            observer.on_start(record)
+        for told in self._runtime.watch.started:
+            told(record)
         router = self._runtime.router
         hooked = self._runtime.hooks.around(router, self._caller, check=router.check)
         answers = _Listening(hooked or router)
@@ -82,8 +82,8 @@ class Asides:
         finally:
             record.ended_s = time.monotonic()
             await self._count(record, answers)
-            for observer in self._runtime.observers:
-                observer.on_end(record)
+            for told in self._runtime.watch.ended:
+                told(record)
         return {
             "id": record.id,
             "object": "response.compaction",

@@ -12,7 +12,7 @@ from responses_mw.assembler import ResponseAssembler
 from responses_mw.cost import NANO
 from responses_mw.errors import ResponsesError
 from responses_mw.fees import NO_USES, uses_of
-from responses_mw.records import Content, Observers, Redact, TurnRecord
+from responses_mw.records import Content, Redact, TurnRecord, Watch
 from responses_mw.routing.deployments import Deployment
 from responses_mw.store_errors import unavailable
 from responses_mw.turn import Turn
@@ -30,7 +30,7 @@ class Noting:
     def __init__(
         self,
         record: TurnRecord,
-        observers: Observers = (),
+        watch: Watch,
         *,
         asked: Content | None = None,
         redact: Redact | None = None,
@@ -39,18 +39,18 @@ class Noting:
         self.record = record
         self._ledger = ledger
         self._deployment: Deployment | None = None
-        self._observers = observers
+        self._watch = watch
         self._asked = asked
         self._redact = redact
 
     def start(self) -> None:
-        for observer in self._observers:
-            observer.on_start(self.record)
+        for told in self._watch.started:
+            told(self.record)
 
     def first_delta(self) -> None:
         self.record.first_delta_s = time.monotonic()
-        for observer in self._observers:
-            observer.on_first_delta(self.record)
+        for told in self._watch.heard:
+            told(self.record)
 
     def answered(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -94,8 +94,8 @@ class Noting:
         if self._asked is not None:
             said = dataclasses.replace(self._asked, output=assembler.output)
             record.content = _redacted(said, self._redact)
-        for observer in self._observers:
-            observer.on_end(record)
+        for told in self._watch.ended:
+            told(record)
 
 
 def _redacted(content: Content, redact: Redact | None) -> Content | None:

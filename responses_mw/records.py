@@ -103,18 +103,41 @@ class TurnRecord:
 
 
 class Observer(Protocol):
-    """Called on the event loop, in the generation's own task: it must return at once."""
+    """Called on the event loop, in the generation's own task: it must return at once. Whoever
+    inherits from it says only what is to be done at some of the moments."""
 
-    def on_start(self, record: TurnRecord) -> None: ...
+    def on_start(self, record: TurnRecord) -> None:
+        """Before a deployment is chosen."""
+        return
 
-    def on_first_delta(self, record: TurnRecord) -> None: ...
+    def on_first_delta(self, record: TurnRecord) -> None:
+        """As it is passed on."""
+        return
 
     def on_end(self, record: TurnRecord) -> None:
         """After the end was stored; for HTTP errors, too, that left nothing behind."""
-        ...
+        return
 
 
 Observers = Sequence[Observer]
+
+
+class Watch:
+    """The observers of an application, and whom each moment concerns."""
+
+    def __init__(self, observers: Observers) -> None:
+        self.set(observers)
+
+    def set(self, observers: Observers) -> None:
+        """While nothing is generated."""
+        self.all = tuple(observers)
+        self.started = [each.on_start for each in self.all if _does(each, "on_start")]
+        self.heard = [each.on_first_delta for each in self.all if _does(each, "on_first_delta")]
+        self.ended = [each.on_end for each in self.all if _does(each, "on_end")]
+
+
+def _does(observer: Observer, moment: str) -> bool:
+    return getattr(type(observer), moment, None) is not getattr(Observer, moment)
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from responses_mw.generation import Generation
 from responses_mw.hooks import Hooks
 from responses_mw.jumps import Jumps
 from responses_mw.keeping import lease_until
-from responses_mw.records import Flushes, Observers
+from responses_mw.records import Flushes, Watch
 from responses_mw.router import Router
 from responses_mw.settings import Settings
 from responses_mw.usage import Ledger
@@ -44,10 +44,10 @@ class Runtime:
         store: SessionStore,
         router: Router,
         settings: Settings,
-        observers: Observers = (),
+        watch: Watch,
         hooks: Hooks | None = None,
     ) -> None:
-        self.observers = observers
+        self.watch = watch
         self.hooks = hooks or Hooks()
         self.store = store
         self.router = router
@@ -85,7 +85,7 @@ class Runtime:
             generation.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for observer in self.observers:
+        for observer in self.watch.all:
             if isinstance(observer, Flushes):
                 await observer.flush()
         await _cancel(self._upkeep)

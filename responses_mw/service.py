@@ -245,9 +245,8 @@ class Service:
         settings, asked = self._runtime.settings, None
         if settings.log_content:
             asked = Content(request.items, instructions=request.instructions)
-        observers, redact = self._runtime.observers, settings.redact_content
-        ledger = self._runtime.ledger
-        return Noting(record, observers, asked=asked, redact=redact, ledger=ledger)
+        watch, ledger = self._runtime.watch, self._runtime.ledger
+        return Noting(record, watch, asked=asked, redact=settings.redact_content, ledger=ledger)
 
     # --- reading
 

@@ -28,7 +28,7 @@ from responses_mw.deltas import (
     TextDelta,
 )
 from responses_mw.errors import UpstreamRefused, UpstreamUnavailable
-from responses_mw.records import TurnRecord
+from responses_mw.records import Observer, TurnRecord
 from responses_mw.seals import Compacted, Sealer
 from responses_mw.settings import Settings
 from responses_mw.testing import CheckModel, ScriptedProvider, openai_client
@@ -201,17 +201,15 @@ async def test_a_summary_that_nobody_waits_for_is_not_written_to_its_end() -> No
 async def test_observers_see_what_a_compaction_cost_and_who_wrote_it() -> None:
     seen: list[TurnRecord] = []
 
-    class Observer:
+    class Watching(Observer):
         def on_start(self, record: TurnRecord) -> None:
             assert record.status == "in_progress"
-
-        def on_first_delta(self, record: TurnRecord) -> None: ...
 
         def on_end(self, record: TurnRecord) -> None:
             seen.append(record)
 
     provider = ScriptedProvider("short", UpstreamUnavailable("no connection"))
-    app = ResponsesApp(store=MemoryStore(), models={"m": provider}, observers=[Observer()])
+    app = ResponsesApp(store=MemoryStore(), models={"m": provider}, observers=[Watching()])
     async with (
         app.lifespan(),
         httpx2.AsyncClient(transport=InProcessTransport(app), base_url="http://test") as http,

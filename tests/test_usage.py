@@ -14,7 +14,7 @@ from every_store import store, store_url
 from responses_mw.app import ResponsesApp
 from responses_mw.deltas import Delta, Stopped, TextDelta, UpstreamInfo, UsageReported
 from responses_mw.errors import UpstreamProtocolError
-from responses_mw.records import TurnRecord
+from responses_mw.records import Observer, TurnRecord
 from responses_mw.retention import sweep
 from responses_mw.router import Deployment, Provider
 from responses_mw.settings import Settings
@@ -68,12 +68,8 @@ class Metered:
 
 
 @dataclass
-class Watching:
+class Watching(Observer):
     records: list[TurnRecord] = field(default_factory=list)
-
-    def on_start(self, record: TurnRecord) -> None: ...
-
-    def on_first_delta(self, record: TurnRecord) -> None: ...
 
     def on_end(self, record: TurnRecord) -> None:
         self.records.append(record)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TextIO
 
 import orjson
 
-from responses_mw.records import Attempt, Content, TurnRecord
+from responses_mw.records import Attempt, Content, Observer, TurnRecord
 from responses_mw.telemetry.batch import Batch
 
 logger = logging.getLogger("responses_mw.turns")
@@ -29,12 +29,8 @@ _Told = tuple[TurnRecord, float]
 """What a line is made of, and when it was told: seconds since the epoch."""
 
 
-class TurnLog:
-    """An Observer that logs every end at INFO on `responses_mw.turns`, its fields as `extra`."""
-
-    def on_start(self, record: TurnRecord) -> None: ...
-
-    def on_first_delta(self, record: TurnRecord) -> None: ...
+class TurnLog(Observer):
+    """Logs every end at INFO on `responses_mw.turns`, its fields as `extra`."""
 
     def on_end(self, record: TurnRecord) -> None:
         if not logger.isEnabledFor(logging.INFO):

@@ -19,7 +19,7 @@ from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 
 from responses_mw import outgoing
-from responses_mw.records import TurnRecord
+from responses_mw.records import Observer, TurnRecord
 from responses_mw.routing.deployments import Deployment
 from responses_mw.telemetry.batch import Batch
 
@@ -40,8 +40,8 @@ _NOBODYS = trace.set_span_in_context(trace.INVALID_SPAN, Context())
 """What is measured where nothing is recorded is no example of any trace."""
 
 
-class OpenTelemetry:
-    """An Observer. Without providers, the host's global ones.
+class OpenTelemetry(Observer):
+    """Without providers, the host's global ones.
 
     A span's parent is the one current where the request was taken, else the request's
     `traceparent`. Upstreams are sent the span of their own attempt. Spans begin when what they are
@@ -80,8 +80,6 @@ class OpenTelemetry:
         self._traces[record.id] = traced
         if recorded or self._measures:
             record.attempting.append(traced.attempting)
-
-    def on_first_delta(self, record: TurnRecord) -> None: ...
 
     def on_end(self, record: TurnRecord) -> None:
         traced = self._traces.pop(record.id)

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from responses_mw.deltas import UsageReported
-from responses_mw.records import TurnRecord
+from responses_mw.records import Observer, TurnRecord
 from responses_mw.telemetry.batch import Batch
 from responses_mw.telemetry.present import Present
 
@@ -33,8 +33,8 @@ _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own: where the workers of one server add up their counters."""
 
 
-class Prometheus:
-    """An Observer with a registry of its own: two applications in one process never meet."""
+class Prometheus(Observer):
+    """With a registry of its own: two applications in one process never meet."""
 
     def __init__(self, now: Callable[[], Present] = Present) -> None:
         self.registry = CollectorRegistry()
@@ -96,10 +96,6 @@ class Prometheus:
             buckets=_STORE,
         )
         self.registry.register(_AtThisMoment(now))
-
-    def on_start(self, record: TurnRecord) -> None: ...
-
-    def on_first_delta(self, record: TurnRecord) -> None: ...
 
     def on_end(self, record: TurnRecord) -> None:
         self._ended.add(record)
