@@ -171,17 +171,24 @@ def test_a_store_without_a_file_is_refused_with_a_pointer(path: str) -> None:
         SQLiteStore(path)
 
 
-async def test_a_file_that_cannot_be_made_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "refusal"),
+    [
+        ("folder", "is a folder; name a file in it"),
+        ("nowhere/sessions.db", "folder of .*/nowhere/sessions.db does not exist"),
+        ("file/sessions.db", "cannot open .*: Not a directory"),
+    ],
+)
+async def test_a_file_that_cannot_be_made_is_named_and_leaves_nothing(
+    tmp_path: Path, path: str, refusal: str
+) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    for path, said in (
-        (tmp_path / "folder", "is a folder; name a file in it"),
-        (tmp_path / "nowhere" / "sessions.db", r"folder of .*/nowhere/sessions.db does not exist"),
-        (tmp_path / "file" / "sessions.db", r"cannot open .*: Not a directory"),
-    ):
-        with pytest.raises(StoreError, match=said):
-            await SQLiteStore(path).open()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]
+
+    with pytest.raises(StoreError, match=refusal):
+        await SQLiteStore(tmp_path / path).open()
+
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
 async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
