@@ -14,6 +14,8 @@ _NUMBER = re.compile(rb":\s*\d+")
 _DIGITS = b"0123456789"
 _OTHERS = bytes.maketrans(_DIGITS, b"7777777777")
 _END = b"\n\n"
+_LONGEST = 4096
+"""Bytes of an event that is learned: it is read once for each of its numbers."""
 
 
 class CountedRepeats(Repeats):
@@ -28,6 +30,8 @@ class CountedRepeats(Repeats):
         name = b"" if event.event is None else b"event: %b\n" % event.event.encode()
         framed = b"%bdata: %b" % (name, event.data)
         if self._tries == 0 or (self.known and self._text_of(framed) is not None):
+            return False
+        if len(event.data) > _LONGEST:
             return False
         found = list(self._literal.finditer(event.data))
         if len(found) != 1 or not (text := self._said(parsed)) or not is_said(found[0][1], text):

@@ -14,6 +14,8 @@ from responses_mw.adapters.repeats import STRING, Repeats, Said, is_said, texts_
 from responses_mw.sse import ServerSentEvent
 
 _TOKEN = re.compile(STRING + rb"|(?<=[:,\[ ])\d+(?=[,}\] ])")
+_NAMES = re.compile(rb"\s*:")
+"""What follows a string that is a name."""
 _NUMBER = rb"((?:0|[1-9]\d*)(?![\d.eE]))"
 _SHAPES = 64
 _LONGEST = 4096
@@ -47,7 +49,10 @@ class ShapedRepeats(Repeats):
         if names.count(self._field) != 1 or found is None:
             return False
         group = names.index(self._field) + 1
+        start, end = found.span(group)
         if not is_said(found[group], text):
+            return False
+        if not self._says_only_text(event.data[:start], event.data[end:]):
             return False
         fixed = (n for n, each in enumerate(names, 1) if each not in self._free and n != group)
         self._text, self._values = group, {n: found[n] for n in fixed}
@@ -86,7 +91,7 @@ def _shape(data: bytes) -> tuple[bytes, list[bytes]]:
     name, last = b"", 0
     for token in _TOKEN.finditer(data):
         start, end = token.span()
-        if data[end : end + 1] == b":":
+        if _NAMES.match(data, end):
             name = token[0]
             continue
         pattern += (re.escape(data[last:start]), _hole(token[0]))

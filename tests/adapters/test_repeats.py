@@ -1,6 +1,7 @@
 """What is read by likeness is what the format's own reader would have said, however it is cut."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,32 @@ def test_long_events_are_not_learned():
     stream = BEGUN + b"".join(spoken(text, n, "p" * 5000) for n, text in enumerate("abc"))
     assert runs([stream], by=responses) == []
     assert read([stream], by=responses) == read([stream], by=responses, by_likeness=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (b'"delta":"a","\\u0064elta":"a"', b'"delta":"b","\\u0064elta":"a"'),
+        (
+            b'"delta":"a","obfuscation":"p","item_id" : "x"',
+            b'"delta":"b","obfuscation":"p","delta" : "x"',
+        ),
+    ],
+    ids=["escaped", "before a space"],
+)
+def test_a_name_that_stands_twice_is_read_as_its_format_does(first: bytes, second: bytes):
+    one, other = (spoken("x").replace(b'"delta":"x"', twice) for twice in (first, second))
+    chunks = [BEGUN + one, other + other, OVER]
+    assert read(chunks, by=responses) == read(chunks, by=responses, by_likeness=False)
+
+
+def test_an_event_full_of_numbers_is_read_once():
+    """Looking at each of them took seconds: their number times their length."""
+    counts = b'"a":1,' * 30_000 + b'"z":1e300'
+    event = uttered("x").replace(b'"promptTokenCount":8', counts)
+    began = time.process_time()
+    assert read([event] * 3 + [FINISHED], by=gemini)[1] is None
+    assert time.process_time() - began < 1
 
 
 def streams() -> list[Path]:
