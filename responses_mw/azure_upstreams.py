@@ -25,6 +25,7 @@ _V1 = ("v1", "latest")
 _MODELS_VERSION = "2024-05-01-preview"
 _ASKED = ("/responses", "/chat/completions", "/v1/messages")
 """What addresses end in that were copied whole; the adapters append it."""
+_SERIES = ("o_series", "gpt5_series")
 _OPENAI_MODELS = ("gpt-", "o1", "o3", "o4", "codex")
 
 
@@ -34,6 +35,7 @@ def azure(name: str, params: Table, *, responses: bool) -> Served:
     version = version or os.environ.get("AZURE_API_VERSION")
     version = None if version in _V1 else version
     older = _is_date(version)
+    name = _without_series(name)
     path = _path(parts)
     if path in ("", "/openai"):
         path = "/openai" if older else "/openai/v1"
@@ -93,6 +95,12 @@ def _given(params: Table, variable: str) -> tuple[SplitResult, str | None]:
     parts = urlsplit(base)
     version = params.text("api_version") or parse_qs(parts.query).get("api-version", [None])[0]
     return parts, version
+
+
+def _without_series(name: str) -> str:
+    """LiteLLM's users say so which models stand behind a deployment's name."""
+    series, _, rest = name.partition("/")
+    return rest if rest and series in _SERIES else name
 
 
 def _path(parts: SplitResult) -> str:

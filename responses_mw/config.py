@@ -24,7 +24,7 @@ from responses_mw.errors import ConfigurationError, InvalidRequest
 from responses_mw.key_making import duration
 from responses_mw.local import LocalModel
 from responses_mw.places import Place, Served, address, check_address
-from responses_mw.responses_upstreams import organisation, responses_adapter, speaks_responses
+from responses_mw.responses_upstreams import organisation, responses_adapter, spoken
 from responses_mw.router import Deployment, Routing
 from responses_mw.routing.directory import Directory
 from responses_mw.settings import Settings
@@ -91,7 +91,9 @@ def _settings(
     ttl = general.text("responses_ttl")
     return Settings(
         ttl_s=None if ttl is None else _duration(ttl, f"{general.path}.responses_ttl"),
-        cost_in_usage=general.flag("cost_in_usage") or False,
+        cost_in_usage=any(
+            [general.flag("cost_in_usage"), litellm.flag("include_cost_in_streaming_usage")]
+        ),
         strict=litellm.flag("drop_params") is False,
         log_content=general.flag("store_prompts_in_spend_logs") or False,
         metrics=config_python.COUNTED in wanted,
@@ -169,9 +171,9 @@ def _models(entries: list[Table]) -> dict[str, list[Deployment]]:
 def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
     """`local` is the one local model of this configuration, once something named it."""
     info = entry.table("model_info")
-    id, base_model = info.text("id"), info.text("base_model")
+    id, base_model = info.name("id"), info.text("base_model")
     params = entry.table("params" if entry.has("params") else "litellm_params")
-    routed = config_routing.deployment_fields(params, info)
+    routed = config_routing.deployment_fields(params, entry, info)
     info.finish(elsewhere=config_known.MODEL_INFO)
     prefix, name = _split(params.required_text("model"), params.path)
     match prefix:
@@ -214,7 +216,7 @@ def _over_http(
     prefix: str, name: str, params: Table, base_model: str | None
 ) -> tuple[HTTPProvider | ByModel, str]:
     """The provider, and its own name for the model."""
-    responses = speaks_responses(prefix, params)
+    responses, name = spoken(prefix, name, params)
     served = _served(prefix, name, params, base_model, responses=responses)
     extra = params.table("extra_headers")
     for place in (served.place, served.claude.place if served.claude else served.place):

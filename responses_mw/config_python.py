@@ -45,7 +45,7 @@ def watching(litellm: Table) -> tuple[tuple[Any, ...], frozenset[str]]:
     # By name: the events it is told of, and which key says so.
     named: dict[str, dict[str, str]] = {}
     for key, events in _TOLD_OF.items():
-        for name in litellm.texts(key) or ():
+        for name in litellm.text_or_texts(key) or ():
             path = f"{litellm.path}.{key}"
             if not name.startswith(PREFIX) and name not in (COUNTED, TRACED):
                 litellm.warn(

@@ -33,21 +33,21 @@ _WITHOUT_EFFECT_HERE = (
 _STRATEGIES = {"usage-based-routing-v2": "usage-based-routing"}
 
 
-def deployment_fields(params: Table, info: Table) -> dict[str, Any]:
+def deployment_fields(params: Table, entry: Table, info: Table) -> dict[str, Any]:
     """Fields of a Deployment; what is not there is left out."""
     limit = info.integer("max_input_tokens")
     found: dict[str, Any] = {
         "max_input_tokens": params.integer("max_input_tokens") if limit is None else limit,
         "weight": params.number("weight"),
-        "rpm": params.integer("rpm"),
-        "tpm": params.integer("tpm"),
+        "rpm": _limit("rpm", params, entry, info),
+        "tpm": _limit("tpm", params, entry, info),
         "order": params.integer("order"),
         "max_retries": _either(params.integer("max_retries"), params.integer("num_retries")),
         "first_delta_s": _either(
             params.number("first_delta_timeout"), params.number("stream_timeout")
         ),
         "idle_s": params.number("idle_timeout"),
-        "base_model": info.text("base_model"),
+        "base_model": _either(info.text("base_model"), params.text("base_model")),
     }
     prices = {name: _either(params.number(name), info.number(name)) for name in PRICES}
     prices |= _search_prices(info) | _search_prices(params)
@@ -68,7 +68,8 @@ def routing(router: Table, litellm: Table) -> Routing:
         "retries": _first(router, litellm, "num_retries", Table.integer),
         "least_wait_s": router.number("retry_after"),
         "timeout_s": _either(router.number("timeout"), litellm.number("request_timeout")),
-        "first_delta_s": router.number("stream_timeout"),
+        "first_delta_s": _either(router.number("ttft_timeout"), router.number("stream_timeout")),
+        "idle_s": router.number("stream_idle_timeout"),
         "allowed_fails": _first(router, litellm, "allowed_fails", Table.integer),
         "cooldown_s": _first(router, litellm, "cooldown_time", Table.number),
         "cooldowns": None if not router.flag("disable_cooldowns") else False,
@@ -89,6 +90,12 @@ def routing(router: Table, litellm: Table) -> Routing:
         return Routing(**{name: value for name, value in found.items() if value is not None})
     except ConfigurationError as error:
         raise ConfigurationError(f"{router.path}: {error.message}") from error
+
+
+def _limit(key: str, *tables: Table) -> int | None:
+    """Of the first that has it; all are read."""
+    found = [table.integer(key) for table in tables]
+    return next((limit for limit in found if limit is not None), None)
 
 
 def _search_prices(table: Table) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ What a table was never asked for is what nobody reads; `finish` reports it. Mess
 types, never values.
 """
 
+import datetime
 import difflib
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +14,9 @@ from responses_mw.errors import ConfigurationError
 
 ENVIRONMENT = "os.environ/"
 TYPO = 0.8
-"""How alike two keys must be (0..1) for one to be taken for the other, misspelt."""
+WORD = 0.65
+"""How alike two keys, and each two of their words, must be (0..1) for one to be the other,
+misspelt."""
 
 Word = TypeVar("Word", bound=str)
 
@@ -38,6 +41,8 @@ class Table:
         value = self._get(key)
         if value is None:
             return None
+        if type(value) is datetime.date:  # what YAML takes `api_version: 2024-06-01` for
+            return value.isoformat()
         if not isinstance(value, str):
             raise self._wrong(key, value, "text")
         if not value.startswith(ENVIRONMENT):
@@ -55,6 +60,11 @@ class Table:
         if not value:
             raise ConfigurationError(f"{self._at(key)} is missing")
         return value
+
+    def name(self, key: str) -> str | None:
+        """Text, or a number without quotes."""
+        value = self._get(key)
+        return str(value) if type(value) is int else self.text(key)
 
     def one_of(self, key: str, known: Sequence[Word]) -> Word | None:
         value = self.text(key)
@@ -120,6 +130,10 @@ class Table:
             raise self._wrong(key, value, "a list of texts")
         return list(value)
 
+    def text_or_texts(self, key: str) -> list[str] | None:
+        value = self._get(key)
+        return [value] if isinstance(value, str) else self.texts(key)
+
     def warn(self, message: str) -> None:
         self._warnings.append(message)
 
@@ -133,8 +147,7 @@ class Table:
                 self.warn(f"{self._at(key)} is LiteLLM's and has no effect here")
                 continue
             nearest = difflib.get_close_matches(key, sorted({*self._asked, *elsewhere}), 1, 0.0)
-            alike = difflib.SequenceMatcher(None, key, nearest[0]).ratio() if nearest else 0.0
-            if alike >= TYPO:
+            if nearest and _is_misspelt(key, nearest[0]):
                 raise ConfigurationError(f"{self._at(key)} is unknown; {nearest[0]!r} is meant?")
             hint = f"; the nearest known key is {nearest[0]!r}" if nearest else ""
             self.warn(f"{self._at(key)} is unknown and has no effect{hint}")
@@ -155,3 +168,19 @@ class Table:
         return ConfigurationError(
             f"{self._at(key)} is of type {type(value).__name__}; {wanted} is needed"
         )
+
+
+def _is_misspelt(key: str, known: str) -> bool:
+    """A key with another word in it, or with one more, is another key."""
+    words, theirs = key.split("_"), known.split("_")
+    if len(words) != len(theirs):
+        return key.replace("_", "") == known.replace("_", "")
+    return _alike(key, known) >= TYPO and all(map(_is_nearly, words, theirs))
+
+
+def _is_nearly(word: str, known: str) -> bool:
+    return _alike(word, known) >= WORD
+
+
+def _alike(text: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, text, other).ratio()

@@ -29,8 +29,20 @@ others only if it says `use_responses_api`."""
 
 BY_DEFAULT = ("openai", "azure", "bedrock_mantle")
 
+_FORMATS: Mapping[str, bool] = {"responses": True, "chat_completions": False}
+"""What a name may begin with to say the format: whether it is Responses."""
 
-def speaks_responses(prefix: str, params: Table) -> bool:
+
+def spoken(prefix: str, name: str, params: Table) -> tuple[bool, str]:
+    """Whether Responses is, and the upstream's own name: `openai/responses/NAME` says both."""
+    responses = _speaks_responses(prefix, params)
+    said, _, rest = name.partition("/")
+    if prefix in ("openai", "azure") and rest and said in _FORMATS:
+        return _FORMATS[said], rest
+    return responses, name
+
+
+def _speaks_responses(prefix: str, params: Table) -> bool:
     chat = params.flag("use_chat_completions_api")
     if prefix not in DIALECT_OF:
         return False

@@ -373,6 +373,19 @@ def test_keys_without_effect_are_one_warning_each(caplog: pytest.LogCaptureFixtu
     assert [record.getMessage() for record in caplog.records] == list(loaded.warnings)
 
 
+@pytest.mark.parametrize("key", ["api_bse", "extra_heders", "apibase", "weigth"])
+def test_a_misspelt_key_stops_the_start(key: str) -> None:
+    assert "is meant?" in refusal({"model_list": [entry("ollama/x", **{key: 1})]})
+
+
+@pytest.mark.parametrize(
+    "key", ["input_cost_per_token_of_ours", "api_key_2", "input_cost_per_parrot", "api_keeper"]
+)
+def test_a_key_with_a_word_of_its_own_is_only_warned_of(key: str) -> None:
+    [warning] = load({"model_list": [entry("ollama/x", **{key: 1})]}).warnings
+    assert f"{key} is unknown and has no effect; the nearest known key is" in warning
+
+
 def test_unreadable_files_say_where_and_repeat_nothing(tmp_path: Any) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text(f"model_list:\n  - {SECRET}: [\n")

@@ -181,7 +181,7 @@ def test_other_vendors_are_warned_of_by_name() -> None:
         ({}, {"callbacks": [f"{HERE}:shout"]}, "has none of the methods on_start"),
         ({}, {"failure_callback": [f"{HERE}:Guard"]}, "has none of the methods on_failure"),
         ({}, {"callbacks": ["python/absent_module:x"]}, "absent_module cannot be imported"),
-        ({}, {"callbacks": "langfuse"}, "callbacks is of type str; a list of texts is needed"),
+        ({}, {"callbacks": {}}, "callbacks is of type dict; a list of texts is needed"),
         ({"hooks": [f"{HERE}:Audit"]}, {}, "has none of the methods before_turn, on_delta"),
         ({"hooks": [f"{HERE}:absent"]}, {}, "general_settings.hooks: module"),
         ({"hooks": ["presidio"]}, {}, "python/package.module:attribute is needed, not 'presidio'"),

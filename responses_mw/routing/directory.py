@@ -1,8 +1,9 @@
-"""Which deployments a public name means: names, aliases, and wildcards by how closely they fit."""
+"""Which deployments a public name means: names, aliases, ids of deployments, and wildcards by how
+closely they fit."""
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from responses_mw.errors import ConfigurationError, InvalidRequest
@@ -44,6 +45,8 @@ class Directory:
             for name, standings in self._standings.items()
             if WILDCARD not in name
         }
+        for id, standing in self._named(models):
+            self._found.setdefault(id, Found(id, [standing]))
         # The longest pattern says most of the name.
         patterns = sorted((name for name in models if WILDCARD in name), key=len, reverse=True)
         self._patterns = [(_compiled(name), name) for name in patterns]
@@ -59,6 +62,14 @@ class Directory:
     @property
     def standings(self) -> list[Standing]:
         return [standing for standings in self._standings.values() for standing in standings]
+
+    def _named(self, models: Models) -> Iterator[tuple[str, Standing]]:
+        """Deployments with ids that somebody gave them, which stand for a model, too."""
+        for name, given in models.items():
+            deployments = given if isinstance(given, Sequence) else [given]
+            for each, standing in zip(deployments, self._standings[name], strict=True):
+                if isinstance(each, Deployment) and each.id and WILDCARD not in (each.model or ""):
+                    yield each.id, standing
 
     def find(self, model: str) -> Found | None:
         model = self._aliases.get(model, model)

@@ -10,7 +10,8 @@ from responses_mw import ResponsesApp
 from responses_mw.deltas import Delta, Stopped, TextDelta, UpstreamInfo
 from responses_mw.errors import ConfigurationError, UpstreamRefused
 from responses_mw.router import Deployment, Router, Routing
-from responses_mw.testing import openai_client
+from responses_mw.routing.directory import Directory
+from responses_mw.testing import EchoProvider, openai_client
 from responses_mw.turn import Turn
 
 TOO_LONG = status(400, message="maximum context length is 10", error="context_length_exceeded")
@@ -146,3 +147,28 @@ async def test_a_deployment_that_is_too_small_hides_no_others_failure() -> None:
             with pytest.raises(UpstreamRefused) as refused:
                 await ask(made)
     assert (refused.value.status, len(large.exchanges), small.exchanges) == (503, 3, [])
+
+
+async def test_a_fallback_may_be_one_deployment_by_its_id() -> None:
+    async with upstreams(status(500), saying("n1"), saying("n2")) as (m, n1, n2):
+        models = {"m": [at(m)], "n": [at(n1, "first"), at(n2, "second")]}
+        async with router(models, fallbacks={"m": ["second"]}) as made:
+            answered = await ask(made)
+            assert made.names == ["m", "n"]
+    assert (answered.by, answered.noted.fallback) == ("second", "m->second")
+    assert n1.exchanges == []
+
+
+def test_a_model_goes_before_a_deployment_of_its_name() -> None:
+    models = {"m": Deployment(EchoProvider(), id="n"), "n": Deployment(EchoProvider())}
+    directory = Directory(models, Routing())
+
+    assert [each.id for each in directory.get("n").standings] == ["n"]
+    assert directory.get("n").standings[0] is not directory.get("m").standings[0]
+
+
+def test_only_ids_that_somebody_gave_stand_for_a_model() -> None:
+    models = {"m": [Deployment(EchoProvider()), Deployment(EchoProvider())]}
+    assert Directory(models, Routing()).find("m-1") is None
+    named = {"ollama/*": Deployment(EchoProvider(), model="*", id="any")}
+    assert Directory(named, Routing()).find("any") is None

@@ -1,0 +1,160 @@
+"""Files that LiteLLM takes are taken here, and mean the same."""
+
+import datetime
+from typing import Any
+
+import pytest
+import yaml
+
+from responses_mw.adapters.chat_completions import ChatCompletions
+from responses_mw.adapters.openai_responses import OpenAIResponses
+from responses_mw.config import Config, load
+from responses_mw.errors import ConfigurationError
+from responses_mw.router import Deployment
+from responses_mw.transport import HTTPProvider
+
+SESSION_CONTINUITY = """
+model_list:
+  - model_name: gpt
+    litellm_params:
+      model: azure/gpt-4
+      api_key: k
+      api_version: 2024-06-01
+      api_base: https://endpoint1.openai.azure.com
+router_settings:
+  optional_pre_call_checks: ["responses_api_deployment_check"]
+"""
+
+
+def only(model: str, **entry: Any) -> Deployment:
+    params = {"model": model, "api_key": "k", **entry.pop("params", {})}
+    loaded = load({"model_list": [{"model_name": "m", "litellm_params": params, **entry}]})
+    assert loaded.warnings == ()
+    [deployment] = loaded.models["m"]
+    return deployment
+
+
+def asked(deployment: Deployment) -> HTTPProvider:
+    assert isinstance(deployment.provider, HTTPProvider)
+    return deployment.provider
+
+
+def with_settings(**litellm: Any) -> Config:
+    entry = {"model_name": "m", "litellm_params": {"model": "ollama/x"}}
+    return load({"model_list": [entry], "litellm_settings": litellm})
+
+
+def test_a_version_without_quotes_is_the_one_that_was_written() -> None:
+    loaded = load(yaml.safe_load(SESSION_CONTINUITY))
+    [deployment] = loaded.models["gpt"]
+
+    adapter = asked(deployment).adapter
+
+    assert isinstance(adapter, OpenAIResponses)
+    assert adapter.api_version == "2024-06-01"
+    assert loaded.warnings == ()
+
+
+def test_a_time_is_no_text() -> None:
+    moment = datetime.datetime(2024, 6, 1, tzinfo=datetime.UTC)
+    params = {"api_base": "https://r.openai.azure.com", "api_version": moment}
+    with pytest.raises(ConfigurationError, match="api_version is of type datetime"):
+        only("azure/x", params=params)
+
+
+def test_an_id_may_be_a_number() -> None:
+    assert only("openai/gpt-5", model_info={"id": 7}).id == "7"
+
+
+@pytest.mark.parametrize("place", ["litellm_params", "entry", "model_info"])
+def test_limits_may_stand_in_three_places(place: str) -> None:
+    limits = {"rpm": 6, "tpm": 1000}
+    entry: dict[str, Any] = {"params": {"api_base": "http://h/v1"}}
+    match place:
+        case "entry":
+            entry |= limits
+        case "model_info":
+            entry["model_info"] = limits
+        case _:
+            entry["params"] |= limits
+
+    deployment = only("hosted_vllm/x", **entry)
+
+    assert (deployment.rpm, deployment.tpm) == (6, 1000)
+
+
+@pytest.mark.parametrize(
+    ("model", "adapter", "name"),
+    [
+        ("openai/responses/gpt-5", OpenAIResponses, "gpt-5"),
+        ("openai/responses/*", OpenAIResponses, "*"),
+        ("openai/chat_completions/own", ChatCompletions, "own"),
+        ("azure/responses/mine", OpenAIResponses, "mine"),
+        ("azure/o_series/mine", OpenAIResponses, "mine"),
+        ("azure/gpt5_series/mine", OpenAIResponses, "mine"),
+    ],
+)
+def test_what_a_name_says_of_the_format_is_not_sent(model: str, adapter: type, name: str) -> None:
+    params = {"model": model, "api_key": "k", "api_base": "https://h.example"}
+    entry = {"model_name": "*" if "*" in model else "m", "litellm_params": params}
+    [[deployment]] = load({"model_list": [entry]}).models.values()
+
+    assert isinstance(asked(deployment).adapter, adapter)
+    assert deployment.model == name
+
+
+def test_a_name_with_slashes_of_its_own_keeps_them() -> None:
+    assert only("openai/meta/llama", params={"api_base": "http://h/v1"}).model == "meta/llama"
+
+
+def test_one_callback_needs_no_list() -> None:
+    loaded = with_settings(callbacks="custom_callbacks.handler", success_callback="prometheus")
+    assert loaded.settings.metrics
+    [warning] = loaded.warnings
+    assert "litellm_settings.callbacks: 'custom_callbacks.handler' is not supported" in warning
+
+
+def test_the_cost_of_streams_is_asked_for_by_litellms_name() -> None:
+    loaded = with_settings(include_cost_in_streaming_usage=True)
+    assert loaded.settings.cost_in_usage
+    assert loaded.warnings == ()
+
+
+LITELLMS_OWN = {
+    "litellm_params": ["itpm", "input_cost_per_token_priority", "s3_region_name", "client"],
+    "model_info": ["output_cost_per_token_flex", "supports_image_input"],
+    "router_settings": ["model_group_affinity_config", "enable_weighted_failover"],
+    "litellm_settings": ["cold_storage_custom_logger", "s3_audit_callback_params"],
+    "general_settings": ["store_prompts_in_cold_storage", "database_connect_timeout"],
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [(section, key) for section in LITELLMS_OWN for key in LITELLMS_OWN[section]],
+)
+def test_a_key_of_litellms_is_no_misspelt_one_of_ours(section: str, key: str) -> None:
+    entry: dict[str, Any] = {"model_name": "m", "litellm_params": {"model": "ollama/x"}}
+    file: dict[str, Any] = {"model_list": [entry]}
+    if section == "litellm_params":
+        entry[section][key] = 1
+    else:
+        (entry if section == "model_info" else file)[section] = {key: 1}
+
+    [warning] = load(file).warnings
+
+    assert warning.endswith(f"{key} is LiteLLM's and has no effect here")
+
+
+def test_how_long_a_stream_may_be_silent_has_names_of_its_own() -> None:
+    router = {"stream_timeout": 60, "ttft_timeout": 5, "stream_idle_timeout": 20}
+    entry = {"model_name": "m", "litellm_params": {"model": "ollama/x"}}
+    loaded = load({"model_list": [entry], "router_settings": router})
+    assert (loaded.routing.first_delta_s, loaded.routing.idle_s) == (5, 20)
+    assert loaded.warnings == ()
+
+
+def test_the_model_behind_a_name_may_stand_in_either_table() -> None:
+    base = {"base_model": "openai/gpt-5"}
+    assert only("openai/own", params=base).base_model == "openai/gpt-5"
+    assert only("openai/own", model_info=base).base_model == "openai/gpt-5"
