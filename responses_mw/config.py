@@ -114,10 +114,13 @@ def local_models() -> dict[str, list[Deployment]]:
     return {"local": [Deployment(LocalModel())]}
 
 
-def store_url(config: Config | None = None, option: str | None = None) -> str:
+def store_url(config: Config | Path | None = None, option: str | None = None) -> str:
     """The option, else RESPONSES_MW_STORE, else the file's database_url, else SQLite where XDG says
-    that a user's data lies; that folder is made."""
-    named = option or os.environ.get("RESPONSES_MW_STORE") or (config and config.store_url)
+    that a user's data lies; that folder is made. Of a path nothing else is read: whoever sums up
+    usage needs no key of a model."""
+    named = option or os.environ.get("RESPONSES_MW_STORE")
+    if not named and config is not None:
+        named = config.store_url if isinstance(config, Config) else _database_url(_read(config))
     if named:
         return named
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
@@ -129,6 +132,10 @@ def store_url(config: Config | None = None, option: str | None = None) -> str:
             f"{folder} cannot be made: {error.strerror}; name a store with --store"
         ) from error
     return f"sqlite:///{folder}/responses.db"
+
+
+def _database_url(content: Mapping[str, Any]) -> str | None:
+    return Table(content, "", []).table("general_settings").text("database_url")
 
 
 def _read(path: Path) -> Mapping[str, Any]:

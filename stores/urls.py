@@ -10,8 +10,9 @@ from stores.sqlite import SQLiteStore
 KNOWN = "memory://, sqlite:///relative.db, sqlite:////absolute.db, postgresql://user@host/database"
 
 
-def open_store(url: str) -> SessionStore:
-    """The store, not yet open. `sqlite:///file?synchronous=FULL` survives a power cut.
+def open_store(url: str, *, must_exist: bool = False) -> SessionStore:
+    """The store, not yet open. `sqlite:///file?synchronous=FULL` survives a power cut. `must_exist`
+    refuses a SQLite file that is not there, which opening would make.
 
     Raises ValueError for a URL that names none, ImportError where its driver is not installed.
     """
@@ -20,7 +21,7 @@ def open_store(url: str) -> SessionStore:
         case "memory":
             return MemoryStore()
         case "sqlite":
-            return _sqlite(url, rest)
+            return _sqlite(url, rest, must_exist=must_exist)
         case "postgresql" | "postgres":
             from stores import PostgresStore  # its driver is an extra
 
@@ -31,7 +32,7 @@ def open_store(url: str) -> SessionStore:
             raise ValueError(f"a store URL with {named} is not known. Known are: {KNOWN}")
 
 
-def _sqlite(url: str, rest: str) -> SQLiteStore:
+def _sqlite(url: str, rest: str, *, must_exist: bool) -> SQLiteStore:
     location, _, query = rest.partition("?")
     if not location.startswith("/"):
         raise ValueError(
@@ -41,4 +42,7 @@ def _sqlite(url: str, rest: str) -> SQLiteStore:
     synchronous = options.pop("synchronous", "NORMAL").upper()
     if options:
         raise ValueError(f"{url!r} has unknown options {sorted(options)}; known: synchronous")
-    return SQLiteStore(location[1:], synchronous=cast(Literal["NORMAL", "FULL"], synchronous))
+    store = SQLiteStore(location[1:], synchronous=cast(Literal["NORMAL", "FULL"], synchronous))
+    if must_exist and not store.path.exists():
+        raise ValueError(f"there is no file {store.path}; a server makes it when it starts")
+    return store

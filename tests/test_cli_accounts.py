@@ -112,6 +112,34 @@ def test_purging_one_owner_or_one_response_touches_no_other(store: Path) -> None
     assert sorted(turn["id"] for turn in left) == ["r0", "r4", "talk"]
 
 
+@pytest.mark.parametrize("command", [["purge", "--user", "ann"], ["usage"]])
+def test_a_database_that_is_not_there_is_named_and_not_made(
+    tmp_path: Path, command: list[str]
+) -> None:
+    said = run(tmp_path / "mistyped.db", *command, fails=True)
+
+    assert f"there is no file {tmp_path / 'mistyped.db'}" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_configuration_file_only_the_database_is_read(store: Path, tmp_path: Path) -> None:
+    file = Path(config(tmp_path, model="python/not_on_this_machine:Model"))
+    with file.open("a") as more:
+        more.write(f"general_settings:\n  database_url: sqlite:///{store}\n")
+
+    summed = subprocess.run(
+        [*COMMAND, "usage", "--config", str(file)],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert summed.stderr == ""
+    assert OWNER in summed.stdout
+
+
 @pytest.mark.parametrize("asked", [[], ["--id", "a", "--user", "b"]])
 def test_purging_everything_by_mistake_is_refused(store: Path, asked: list[str]) -> None:
     assert "one of --id, --user and --owner" in run(store, "purge", *asked, fails=True)

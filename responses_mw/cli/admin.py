@@ -29,16 +29,23 @@ Store = Annotated[
 
 
 def in_store(
-    store: str | None, config_file: Path | None, work: Callable[[SessionStore], Awaitable[T]]
+    store: str | None,
+    config_file: Path | None,
+    work: Callable[[SessionStore], Awaitable[T]],
+    *,
+    must_exist: bool = True,
 ) -> T:
-    """Raises ConfigurationError, in one line, for all that goes wrong."""
-    loaded = None if config_file is None else config.load(config_file)
-    url = config.store_url(loaded, store)
+    """Raises ConfigurationError, in one line, for all that goes wrong.
+
+    A SQLite file that is not there is a mistyped name more often than not: nothing would be found
+    in it, and `purge` would seem to have erased what it never saw.
+    """
+    url = config.store_url(config_file, store)
     if url.startswith("memory:"):
         raise ConfigurationError("memory:// is in the server's process alone: name another --store")
 
     async def opened() -> T:
-        async with open_store(url) as found:
+        async with open_store(url, must_exist=must_exist) as found:
             return await work(found)
 
     try:

@@ -54,7 +54,8 @@ def create(
         await found.add_key(key, digest=digest_of(secret))
         return secret, orjson.dumps({"key": secret, **shown(key)}).decode()
 
-    secret, told = in_store(store, config, made)
+    # Before the first start, too.
+    secret, told = in_store(store, config, made, must_exist=False)
     print(told if json else secret)
 
 
@@ -97,5 +98,5 @@ def revoke(
         return await found.revoke_key(id, at=datetime.now(UTC))
 
     if not in_store(store, config, revoked):
-        raise ConfigurationError("there is no such key that still holds; see `keys list`")
+        raise ConfigurationError("no such key is in force; see `responses-mw keys list`")
     print("revoked; a server notices within seconds")

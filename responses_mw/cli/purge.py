@@ -21,11 +21,10 @@ def purge(
     config: Config = None,
     store: Store = None,
 ) -> None:
-    """Erase content for good, from the histories of others built on it, too, and the summaries that
-    stand for it there.
+    """Erase content for good, from histories and summaries built on it, too.
 
-    What was used stays counted, without the end user. If this is interrupted, run it again. What
-    clients keep themselves is theirs to erase.
+    What was used stays counted, without the end user. If this is interrupted,
+    run it again. What clients keep themselves is theirs to erase.
     """
     if (id is None) == (user is None) and (id is not None or owner is None):
         raise ConfigurationError("purge needs one of --id, --user and --owner")
