@@ -122,8 +122,10 @@ class Runtime:
 
     async def _renew(self) -> None:
         if self.generations:
-            cancelled = await self.store.renew(self.worker, lease_until(self.settings))
-            for id in cancelled:
+            # Not what is nobody's here any more, because the store failed or a caller left: it ends
+            # when its lease does, however much else this worker has to do.
+            ids, until = list(self.generations), lease_until(self.settings)
+            for id in await self.store.renew_only(self.worker, ids, until):
                 if id in self.generations:
                     self.generations[id].cancel()
 

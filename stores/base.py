@@ -192,6 +192,8 @@ class SessionStore(Accounts, ABC):
     shared_between_processes = True
     hands_back = False
     """Whether `hand_back` does."""
+    renews_each = False
+    """Whether `renew_only` does."""
 
     # --- life
 
@@ -247,6 +249,11 @@ class SessionStore(Accounts, ABC):
     async def renew(self, worker: str, until: datetime) -> list[str]:
         """Extends every lease of `worker`; answers the ids of its responses that were asked to
         cancel."""
+
+    async def renew_only(self, worker: str, ids: Sequence[str], until: datetime) -> list[str]:
+        """The same for these responses of `worker`, so that what it has lost sight of expires. All
+        of them where the store cannot tell them apart."""
+        return await self.renew(worker, until)
 
     @abstractmethod
     async def take_expired(

@@ -37,6 +37,7 @@ class MemoryStore(MemoryAccounts):
 
     shared_between_processes = False
     hands_back = True
+    renews_each = True
 
     def __init__(self) -> None:
         self._handles: dict[str, Handle] = {}
@@ -146,9 +147,11 @@ class MemoryStore(MemoryAccounts):
         return self._leased(id, owner, lease) is not None and self._remove(id)
 
     async def renew(self, worker: str, until: datetime) -> list[str]:
-        mine = {
-            id: handle for id, handle in self._still_running().items() if handle.worker == worker
-        }
+        return await self.renew_only(worker, list(self._running), until)
+
+    async def renew_only(self, worker: str, ids: Sequence[str], until: datetime) -> list[str]:
+        running = self._still_running()
+        mine = {id: running[id] for id in ids if id in running and running[id].worker == worker}
         for handle in mine.values():
             handle.lease_until = to_micros(until)
         return [id for id, handle in mine.items() if handle.cancel_requested]

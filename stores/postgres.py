@@ -56,6 +56,7 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
     """
 
     hands_back = True
+    renews_each = True
 
     def __init__(
         self, dsn: str, *, connections: int = 10, branch_id: Callable[[], int] = new_branch_id
@@ -170,6 +171,11 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
 
     async def renew(self, worker: str, until: datetime) -> list[str]:
         rows = await self._fetch(sql.RENEW, worker, to_micros(until))
+        return [row["id"] for row in rows]
+
+    async def renew_only(self, worker: str, ids: Sequence[str], until: datetime) -> list[str]:
+        these = [id for id in ids if possible(id)]
+        rows = await self._fetch(sql.RENEW_ONLY, worker, to_micros(until), these)
         return [row["id"] for row in rows]
 
     async def take_expired(

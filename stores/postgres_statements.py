@@ -128,6 +128,13 @@ WITH mine AS MATERIALIZED (
 SELECT id FROM renewed WHERE cancel_requested <> 0
 """
 
+RENEW_ONLY = RENEW.replace(
+    "SELECT id FROM rmw_response WHERE worker = $1 ORDER BY id FOR NO KEY UPDATE",
+    """
+        SELECT r.id FROM unnest($3::text[]) AS told (id) JOIN rmw_response r USING (id)
+        WHERE r.worker = $1 ORDER BY r.id FOR NO KEY UPDATE OF r""",
+)
+
 STORED = """
 id, owner, status, worker, lease_until, attempt, cancel_requested, created_at, body, request,
 conversation, chain, api_key, tags, deployment, cost_nano

@@ -241,11 +241,6 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
     async def release(self, id: str, *, owner: str, lease: Lease) -> bool:
         return await self._write(partial(operations.release, leased=leased(id, owner, lease)))
 
-    async def renew(self, worker: str, until: datetime) -> list[str]:
-        return await self._write(
-            partial(operations.renew, worker=key(worker), until=to_micros(until))
-        )
-
     async def take_expired(
         self, worker: str, *, now: datetime, until: datetime, limit: int = 100
     ) -> list[StoredResponse]:

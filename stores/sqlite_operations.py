@@ -226,14 +226,6 @@ def release(db: sqlite3.Connection, leased: Leased) -> bool:
     return _remove_handles(db, LEASED, leased)
 
 
-def renew(db: sqlite3.Connection, worker: str | None, until: int) -> list[str]:
-    renewed = db.execute(
-        "UPDATE rmw_response SET lease_until = ? WHERE worker = ? RETURNING id, cancel_requested",
-        (until, worker),
-    ).fetchall()
-    return [id for id, cancel_requested in renewed if cancel_requested]
-
-
 def take_expired(
     db: sqlite3.Connection, worker: str, *, now: int, until: int, limit: int
 ) -> list[tuple[Any, ...]]:

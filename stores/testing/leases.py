@@ -105,6 +105,21 @@ class LeaseTests(StoreHooks):
         assert a.lease == b.lease == replace(LEASE, until=LATER)
         assert c.lease == other
 
+    async def test_what_a_worker_does_not_name_is_not_renewed(self, store: SessionStore) -> None:
+        if not store.renews_each:
+            pytest.skip(f"{type(store).__name__} renews all that a worker has")
+        for id, worker in (("a", "w1"), ("b", "w1"), ("c", "w1"), ("d", "w2")):
+            await store.reserve(new(id, lease=Lease(worker, NOW)), owner=OWNER)
+        await store.request_cancel("b", owner=OWNER)
+        await store.request_cancel("c", owner=OWNER)
+
+        assert await store.renew_only("w1", ["a", "b", "d", "missing", "\x00"], LATER) == ["b"]
+        assert await store.renew_only("w1", [], LATER) == []
+
+        moment = NOW + timedelta(microseconds=1)
+        taken = await store.take_expired("w3", now=moment, until=LATER)
+        assert sorted(each.id for each in taken) == ["c", "d"]
+
     async def test_only_expired_and_running_responses_are_taken(self, store: SessionStore) -> None:
         await store.reserve(new("expired", lease=Lease("w", NOW)), owner=OWNER)
         await store.reserve(new("alive", lease=Lease("w", LATER)), owner=OWNER)

@@ -59,6 +59,7 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "release": (sql.RELEASE, ("r77-9", "o7", "w", 1)),
     "hand back": (sql.HAND_BACK, ("r77-9", "o7", "w", 2, "", 1)),
     "renew": (sql.RENEW, ("w", 1)),
+    "renew only": (sql.RENEW_ONLY, ("w", 1, ["r77-9"])),
     "take_expired": (sql.TAKE_EXPIRED, ("w", 1, 2, 100)),
     "lock": (sql.LOCK_BRANCH_OF, ("r77-9", "o7")),
     "trim": (sql.TRIM, ([77, 78],)),

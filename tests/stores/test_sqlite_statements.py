@@ -249,6 +249,7 @@ async def _do_everything(store: SQLiteStore) -> None:
     await store.secret("seal")
     await store.reserve(new("late", "a2"), owner=OWNER)
     await store.renew("worker-1", NOW)
+    await store.renew_only("worker-1", ["late"], NOW)
     [late] = await store.take_expired("w2", now=LEASE.until, until=LEASE.until)
     assert late.lease is not None
     await store.release("late", owner=OWNER, lease=late.lease)
