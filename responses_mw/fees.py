@@ -71,7 +71,8 @@ def uses_of(output: Sequence[Mapping[str, Any]], tools: Iterable[Mapping[str, An
 
 def _is_paid(item: Mapping[str, Any]) -> bool:
     action = item.get("action")
-    return item["type"] != "web_search_call" or not action or action["type"] == "search"
+    did = action.get("type", "search") if isinstance(action, Mapping) else "search"
+    return item["type"] != "web_search_call" or did == "search"
 
 
 def _size(tools: Iterable[Mapping[str, Any]]) -> str:

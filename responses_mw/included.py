@@ -58,8 +58,10 @@ def _of_parts(type: str, field: str, empty: Any) -> _Change:
 
 def _inside(outer: str, field: str) -> _Change:
     def hide(item: Item) -> Item:
-        inner = {key: value for key, value in item[outer].items() if key != field}
-        return {**item, outer: inner}
+        holds = item.get(outer)
+        if not isinstance(holds, dict):  # passed through from an upstream, as it said it
+            return item
+        return {**item, outer: {key: value for key, value in holds.items() if key != field}}
 
     return hide
 

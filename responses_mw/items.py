@@ -96,7 +96,8 @@ SHAPES: Mapping[str, Shape] = {
     "custom_tool_call": Shape([_ID, _CALL_ID, _NAME, _required("input"), _STATUS]),
     "custom_tool_call_output": Shape([_ID, _CALL_ID, _OUTPUT, _STATUS]),
     "file_search_call": Shape([_ID, _required("queries", list), _SEARCH_STATUS]),
-    "web_search_call": Shape([_ID, _required("action", dict), _SEARCH_STATUS]),
+    # xAI's has no action, and what an upstream said must be re-sendable.
+    "web_search_call": Shape([_ID, Field("action", dict), _SEARCH_STATUS]),
     "computer_call": Shape([_ID, _CALL_ID, Field("pending_safety_checks", list), _STATUS]),
     "computer_call_output": Shape(
         [

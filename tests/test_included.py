@@ -73,6 +73,19 @@ def test_other_items_are_shown_as_they_are() -> None:
     assert shown(items, []) == items
 
 
+WITHOUT_THE_OUTER = [
+    {"type": "web_search_call", "name": "web_search", "arguments": "{}"},  # xAI's
+    {"type": "web_search_call", "action": None},
+    {"type": "computer_call_output", "call_id": "c", "output": "a text"},
+    {"type": "computer_call_output", "call_id": "c"},
+]
+
+
+@pytest.mark.parametrize("item", WITHOUT_THE_OUTER, ids=str)
+def test_an_item_that_lacks_what_holds_the_part_is_shown_as_it_is(item: dict[str, Any]) -> None:
+    assert shown([item], []) == [item]
+
+
 @pytest.fixture
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
     app = ResponsesApp(store=MemoryStore(), models={"m": CheckModel()})

@@ -222,6 +222,7 @@ def test_what_is_paid_by_use_is_counted_in_the_answer() -> None:
         called("reasoning"),
         called("web_search_call", action=search),
         called("web_search_call", action=search, status="failed"),
+        called("web_search_call", action={"query": "q"}),
         called("web_search_call", action={"type": "open_page", "url": "u"}),
         called("web_search_call", action=search),
         called("code_interpreter_call", container_id="c1"),
@@ -235,7 +236,7 @@ def test_what_is_paid_by_use_is_counted_in_the_answer() -> None:
     ]
 
     assert uses_of(output, [{"type": "web_search", "search_context_size": "high"}]) == {
-        "web_search high": 3,
+        "web_search high": 4,
         "code_interpreter": 2,
         "file_search": 1,
         "image_generation": 1,
