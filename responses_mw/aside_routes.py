@@ -12,7 +12,6 @@ from starlette.routing import BaseRoute, Route
 from responses_mw.aside_schema import compact_request, count_request
 from responses_mw.asides import Asides
 from responses_mw.http import caller_of, json_response, read_body, watch
-from responses_mw.ids import new_id
 from responses_mw.routes import Entrance
 
 ESTIMATED = {"x-responses-mw-estimated": "input_tokens"}
@@ -35,8 +34,7 @@ class AsideRoutes:
         asides = await self._asides(request)
         asked = count_request(await self._body(request) or b"{}")
         answer, estimated = await asides.count(asked)
-        headers = {"x-request-id": new_id("req"), **(ESTIMATED if estimated else {})}
-        return json_response(answer, headers=headers)
+        return json_response(answer, headers=ESTIMATED if estimated else None)
 
     async def compact(self, request: Request) -> Response:
         asides = await self._asides(request)
@@ -59,7 +57,7 @@ async def _unless_left(work: Coroutine[Any, Any, dict[str, Any]], request: Reque
         await asyncio.wait((working, left), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             return Response(status_code=_CLIENT_LEFT)
-        return json_response(working.result(), headers={"x-request-id": new_id("req")})
+        return json_response(working.result())
     finally:
         for task in (working, left):
             if not task.done():

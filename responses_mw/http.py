@@ -165,8 +165,11 @@ def _encoded(event: Told) -> bytes:
 
 
 def json_response(
-    body: Any, *, status: int = 200, headers: dict[str, str] | None = None
+    body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
+    """Under the id that `headers` give the request, else under a new one."""
+    if headers is None or "x-request-id" not in headers:
+        headers = {**(headers or {}), "x-request-id": new_id("req")}
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
@@ -179,8 +182,7 @@ async def on_error(request: Request, error: Exception) -> Response:
             known = _of_framework(request, error)
         case _:
             known = ResponsesError("The server had an error while processing the request.")
-    headers = {**known.headers, "x-request-id": new_id("req")}
-    return json_response(known.envelope(), status=known.status, headers=headers)
+    return json_response(known.envelope(), status=known.status, headers=known.headers)
 
 
 def _of_framework(request: Request, error: HTTPException) -> ResponsesError:

@@ -31,6 +31,7 @@ _ERRORS: Mapping[str, str] = {
     "5XX": "The provider's own failure.",
 }
 _RETRY_LATER = ("409", "429", "503")
+_REQUEST_ID: Mapping[str, str] = {"x-request-id": "The request's own id."}
 _IDENTITY: list[dict[str, list[str]]] = [{"bearer": []}, {}]
 """Clients send a bearer token; whether it is looked at is for the host to say."""
 
@@ -110,8 +111,9 @@ def _answer(operation: Operation) -> dict[str, Any]:
     if operation.streams:
         content["text/event-stream"] = {"schema": component("event_message")}
     found: dict[str, Any] = {"description": operation.summary, "content": content}
-    if operation.headers:
-        found["headers"] = {name: _header(told) for name, told in operation.headers.items()}
+    headers = operation.headers if named is None else {**_REQUEST_ID, **operation.headers}
+    if headers:
+        found["headers"] = {name: _header(told) for name, told in headers.items()}
     if operation.links:
         found["links"] = {id: _link(id, asked) for id, asked in operation.links.items()}
     return found
@@ -123,10 +125,10 @@ def _link(id: str, parameters: Mapping[str, str]) -> dict[str, Any]:
 
 def _error(status: str, operation: Operation) -> dict[str, Any]:
     body = "health" if operation.answers == "health" else "error"
-    found: dict[str, Any] = {"description": _ERRORS[status], "content": _json(body)}
+    headers = {name: _header(told) for name, told in _REQUEST_ID.items()}
     if status in _RETRY_LATER and body == "error":
-        found["headers"] = {"Retry-After": _header("Seconds to wait.", COUNT)}
-    return found
+        headers["Retry-After"] = _header("Seconds to wait.", COUNT)
+    return {"description": _ERRORS[status], "content": _json(body), "headers": headers}
 
 
 def _json(name: str) -> dict[str, Any]:

@@ -73,7 +73,6 @@ _SUMMED: Mapping[str, JsonSchema] = {
     **dict.fromkeys(GROUPS, TEXT),
 }
 _TURN_HEADERS = {
-    "x-request-id": "The request's own id.",
     "x-responses-mw-deployment": "Which deployment of the model answered.",
     "x-responses-mw-fallback": "`from->to`, models or deployments, where another one answered.",
     "x-response-cost": "Dollars, where the price is known and the answer is whole.",

@@ -329,3 +329,25 @@ async def test_the_deployment_and_what_was_dropped_are_in_the_headers() -> None:
     assert raw.headers["x-responses-mw-deployment"] == "m"
     assert raw.headers["x-responses-mw-dropped"] == "top_p,verbosity"
     assert raw.headers["x-request-id"].startswith("req_")
+
+
+async def test_every_answer_has_an_id_of_its_request(http: httpx2.AsyncClient) -> None:
+    made = await http.post("/responses", json={"model": "scripted", "input": "hi"})
+    one = f"/responses/{made.json()['id']}"
+    answers = [made] + [
+        await http.request(method, path)
+        for method, path in [
+            ("GET", one),
+            ("GET", f"{one}?stream=true"),
+            ("GET", f"{one}/input_items"),
+            ("POST", f"{one}/cancel"),
+            ("DELETE", one),
+            ("POST", "/responses/input_tokens"),
+            ("POST", "/conversations"),
+            ("GET", "/models"),
+            ("GET", "/nowhere"),
+        ]
+    ]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert all(id.startswith("req_") for id in ids)
+    assert len(set(ids)) == len(ids)

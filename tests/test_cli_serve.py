@@ -67,6 +67,7 @@ def test_without_the_key_every_route_is_a_401(
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert error["code"] == "invalid_api_key"
+    assert answer.headers["x-request-id"].startswith("req_")
 
 
 @pytest.mark.parametrize("prefix", ["/v1", ""])

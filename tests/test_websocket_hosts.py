@@ -96,8 +96,11 @@ def test_served_with_a_key_under_both_roots(tmp_path: Path) -> None:
                         break
             assert client.responses.retrieve(event.response.id).output_text == "user: hi"
             stranger = OpenAI(base_url=url, api_key="sk-wrong")
-            with pytest.raises(InvalidStatus), stranger.responses.connect():
+            with pytest.raises(InvalidStatus) as refused, stranger.responses.connect():
                 pass
+            assert refused.value.response.status_code == 401
+            said = json.loads(refused.value.response.body or b"")["error"]
+            assert said["code"] == "invalid_api_key"
 
 
 # --- whom it lets in

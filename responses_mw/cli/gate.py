@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from responses_mw.errors import Forbidden, ResponsesError, Unauthorized
 from responses_mw.http import json_response
 from responses_mw.keys import PREFIX, Bearer, set_bearer
+from responses_mw.sockets import refuse
 from stores.accounts import StoredKey
 
 OPEN_PATHS = {f"{root}/health/{question}" for root in ("", "/v1") for question in ("live", "ready")}
@@ -58,8 +60,7 @@ class Gate:
             response = json_response(error.envelope(), status=error.status, headers=error.headers)
             await response(scope, receive, send)
         else:
-            # Before it is accepted, closing a WebSocket is a 403 to its client.
-            await send({"type": "websocket.close", "code": 1008, "reason": error.message})
+            await refuse(WebSocket(scope, receive, send), error)
 
     async def _bearer(self, headers: Headers) -> Bearer:
         if self._digest is None:
