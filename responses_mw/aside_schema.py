@@ -17,7 +17,7 @@ COUNTED = frozenset({
 })  # fmt: skip
 COMPACTED = frozenset({
     "model", "input", "previous_response_id", "instructions", "prompt_cache_key",
-    "prompt_cache_options", "prompt_cache_retention", "service_tier",
+    "prompt_cache_options", "prompt_cache_retention", "service_tier", "image",
 })  # fmt: skip
 NO_MODEL = "-"
 MAX_PERSONALITY = 64

@@ -20,6 +20,7 @@ INVALID_TYPE = "invalid_type"
 INVALID_VALUE = "invalid_value"
 UNKNOWN = "unknown_parameter"
 UNSUPPORTED = "unsupported_parameter"
+EXCLUSIVE = "mutually_exclusive_parameters"
 
 MAX_TEXT = 10 * 1024 * 1024
 """Characters of one text (Open Responses: maxLength 10485760)."""

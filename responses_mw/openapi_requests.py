@@ -129,7 +129,6 @@ def _create(*, prompts: bool) -> JsonSchema:
         },
         tools={"type": "array", "items": component("input_tool")},
         tool_choice=component("tool_choice"),
-        background_options=_ANYTHING,
     )
     _within(found, "text")["format"] = nullable(component("text_format"))
     variable = {"anyOf": [{"type": "string"}, *(refer("part", kind) for kind in parts.OTHERS)]}

@@ -144,6 +144,11 @@ class StreamOptions(_Parameters):
     include_obfuscation: bool = False
 
 
+class BackgroundOptions(_Parameters):
+    completion_window: Literal["soonest", "2h", "8h"] = "soonest"
+    continuation_id: str | None = None
+
+
 class TextOptions(_Parameters):
     format: SkipValidation[dict[str, Any]] = Field(default={"type": "text"})
     verbosity: Literal["low", "medium", "high"] | None = None
@@ -197,7 +202,7 @@ class CreateRequest(RequestBody):
     stream: bool = False
     stream_options: StreamOptions = _frozen(StreamOptions())
     background: bool = False
-    background_options: SkipValidation[Any] = None
+    background_options: BackgroundOptions | None = None
     store: bool = True
     include: list[Include] = Field(default_factory=list, fail_fast=True)
     metadata: Metadata = Field(default_factory=dict)
@@ -239,7 +244,8 @@ class CreateRequest(RequestBody):
         _at("input", check_input, self.input)
         _at("conversation", check_conversation, self.conversation)
         if self.conversation is not None and self.previous_response_id is not None:
-            raise Wrong("conversation", "cannot be sent together with previous_response_id")
+            problem = "cannot be sent together with previous_response_id"
+            raise Wrong("conversation", problem, checks.EXCLUSIVE)
         if self.conversation is not None and not self.store:
             raise Wrong("conversation", "needs store: true, for its turns are kept in it")
         _at("tools", check_tools, self.tools)

@@ -18,6 +18,7 @@ TIME = {"type": "function", "name": "get_time"}
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
 MISSING, VALUE, TYPE = "missing_required_parameter", "invalid_value", "invalid_type"
+EXCLUSIVE = "mutually_exclusive_parameters"
 UNKNOWN, UNSUPPORTED = "unknown_parameter", "unsupported_parameter"
 
 

@@ -227,7 +227,7 @@ async def test_store_false_leaves_nothing_behind(client: AsyncOpenAI) -> None:
         (
             {"conversation": "conv_x", "previous_response_id": "resp_x"},
             "conversation",
-            "invalid_value",
+            "mutually_exclusive_parameters",
         ),
         ({"input": [{"type": "no_such"}]}, "input[0].type", "invalid_value"),
     ],

@@ -114,6 +114,12 @@ async def test_a_compaction_says_nothing_in_clear_and_is_for_its_owner_alone() -
         ({"input": []}, "input", "missing_required_parameter"),
         ({"input": "A.", "tools": []}, "tools", "unknown_parameter"),
         (
+            {"input": "A.", "image": {"context_compression": "auto"}},
+            "image",
+            "unsupported_parameter",
+        ),
+        ({"image": None}, "input", "missing_required_parameter"),
+        (
             {"previous_response_id": "resp_nope"},
             "previous_response_id",
             "previous_response_not_found",

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from asked import (
+    EXCLUSIVE,
     MISSING,
     TIME,
     TYPE,
@@ -30,11 +31,18 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"background": "no"}, "background", TYPE),
     ({"conversation": 7}, "conversation", TYPE),
     ({"conversation": {"name": "x"}}, "conversation", TYPE),
-    ({"conversation": "conv_1", "previous_response_id": "resp_1"}, "conversation", VALUE),
+    ({"conversation": "conv_1", "previous_response_id": "resp_1"}, "conversation", EXCLUSIVE),
     ({"conversation": "conv_1", "store": False}, "conversation", VALUE),
     ({"stream_options": True}, "stream_options", TYPE),
     ({"stream_options": {"include_obfuscation": 0}}, "stream_options.include_obfuscation", TYPE),
     ({"stream_options": {"x": 1}}, "stream_options.x", UNKNOWN),
+    ({"background_options": "2h"}, "background_options", TYPE),
+    (
+        {"background_options": {"completion_window": "1h"}},
+        "background_options.completion_window",
+        VALUE,
+    ),
+    ({"background_options": {"priority": 1}}, "background_options.priority", UNKNOWN),
     ({"include": "reasoning.encrypted_content"}, "include", TYPE),
     ({"include": ["no.such.thing"]}, "include[0]", VALUE),
     ({"metadata": []}, "metadata", TYPE),
