@@ -19,7 +19,7 @@ from responses_mw.adapters.base import Adapter
 from responses_mw.azure_upstreams import azure, azure_ai
 from responses_mw.by_model import ByModel
 from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
-from responses_mw.config_table import Table
+from responses_mw.config_table import Table, unset_variables
 from responses_mw.errors import ConfigurationError, InvalidRequest
 from responses_mw.key_making import duration
 from responses_mw.local import LocalModel
@@ -63,7 +63,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     if not isinstance(source, Mapping):
         source = _read(Path(source))
     warnings: list[str] = []
-    top = Table(source, "", warnings)
+    top = Table(source, "", warnings, unset_variables(source))
     entries, general = top.tables("model_list"), top.table("general_settings")
     router, litellm = top.table("router_settings"), top.table("litellm_settings")
     top.finish(elsewhere=config_known.TOP)
@@ -179,7 +179,7 @@ def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
     """`local` is the one local model of this configuration, once something named it."""
     info = entry.table("model_info")
     id, base_model = info.name("id"), info.text("base_model")
-    params = entry.table("params" if entry.has("params") else "litellm_params")
+    params = entry.required_table("params" if entry.has("params") else "litellm_params")
     routed = config_routing.deployment_fields(params, entry, info)
     info.finish(elsewhere=config_known.MODEL_INFO)
     prefix, name = _split(params.required_text("model"), params.path)
@@ -329,6 +329,6 @@ def _key_from_environment(base_url: str, upstream: Upstream, path: str) -> str |
     key = os.environ.get(variable)
     if not key and upstream.base_url is not None:
         raise ConfigurationError(
-            f"{path}.api_key is missing: set it to os.environ/{variable} and set that variable"
+            f"{path}.api_key is missing: set it, or the environment variable {variable}"
         )
     return key or None

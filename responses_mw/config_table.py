@@ -24,10 +24,14 @@ Word = TypeVar("Word", bound=str)
 class Table:
     """Text may be `os.environ/NAME`: then it is that variable's value. Missing values are None."""
 
-    def __init__(self, value: Mapping[str, Any], path: str, warnings: list[str]) -> None:
+    def __init__(
+        self, value: Mapping[str, Any], path: str, warnings: list[str], unset: Sequence[str] = ()
+    ) -> None:
+        """`unset`: see `unset_variables`. Whoever is told of one wants to set them all."""
         self.path = path
         self._value = value
         self._warnings = warnings
+        self._unset = unset
         self._asked: set[str] = set()
 
     @property
@@ -50,15 +54,17 @@ class Table:
         variable = value.removeprefix(ENVIRONMENT)
         found = os.environ.get(variable)
         if not found:
+            others = ", ".join(name for name in self._unset if name != variable)
+            also = f"; nor are {others}, which the file names, too" if others else ""
             raise ConfigurationError(
-                f"{self._at(key)} reads the environment variable {variable}, which is not set"
+                f"{self._at(key)} reads the environment variable {variable}, which is not set{also}"
             )
         return found
 
     def required_text(self, key: str) -> str:
         value = self.text(key)
         if not value:
-            raise ConfigurationError(f"{self._at(key)} is missing")
+            raise self._missing(key)
         return value
 
     def name(self, key: str) -> str | None:
@@ -103,6 +109,11 @@ class Table:
     def table(self, key: str) -> "Table":
         """An empty one where there is none."""
         return self._inner(self._get(key), key)
+
+    def required_table(self, key: str) -> "Table":
+        if not self.has(key):
+            raise self._missing(key)
+        return self.table(key)
 
     def mapping(self, key: str) -> dict[str, Any]:
         """As it is: its keys are none of ours."""
@@ -159,10 +170,17 @@ class Table:
     def _inner(self, value: Any, key: str) -> "Table":
         if value is not None and not isinstance(value, Mapping):
             raise self._wrong(key, value, "a mapping")
-        return Table(value or {}, self._at(key), self._warnings)
+        return Table(value or {}, self._at(key), self._warnings, self._unset)
 
     def _at(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
+
+    def _missing(self, key: str) -> ConfigurationError:
+        unread = [other for other in self.keys if other not in self._asked]
+        alike = difflib.get_close_matches(key, unread, 1, TYPO)
+        if alike:
+            return ConfigurationError(f"{self._at(alike[0])} is unknown; {key!r} is meant?")
+        return ConfigurationError(f"{self._at(key)} is missing")
 
     def _wrong(self, key: str, value: Any, wanted: str) -> ConfigurationError:
         return ConfigurationError(
@@ -184,3 +202,18 @@ def _is_nearly(word: str, known: str) -> bool:
 
 def _alike(text: str, other: str) -> float:
     return difflib.SequenceMatcher(None, text, other).ratio()
+
+
+def unset_variables(value: Any) -> list[str]:
+    """Those that a file names anywhere, each once, in its order."""
+    match value:
+        case Mapping():
+            found = [name for inner in value.values() for name in unset_variables(inner)]
+        case list():
+            found = [name for inner in value for name in unset_variables(inner)]
+        case str() if value.startswith(ENVIRONMENT):
+            variable = value.removeprefix(ENVIRONMENT)
+            found = [] if os.environ.get(variable) else [variable]
+        case _:
+            found = []
+    return list(dict.fromkeys(found))

@@ -169,6 +169,16 @@ def test_without_a_key_web_pages_are_turned_away(tmp_path: Path) -> None:
         assert httpx.get(f"{server.url}/models", headers=own).status_code == 200
 
 
+def test_a_provider_is_found_beside_the_file_from_wherever_it_is_started(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "beside_the_file.py").write_text(SLOW)
+    file = config(folder, slow="python/beside_the_file:Slow")
+    with serving("--config", file, "--workers", "2", folder=tmp_path) as server:
+        assert server.said["models"] == "slow"
+        assert httpx.get(f"{server.url}/models").json()["data"][0]["id"] == "slow"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

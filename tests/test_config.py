@@ -283,8 +283,8 @@ def test_a_file_is_read_as_yaml(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"model": "openai/gpt-5"}, "os.environ/OPENAI_API_KEY"),
-        ({"model": "gpt-5"}, "os.environ/OPENAI_API_KEY"),
+        ({"model": "openai/gpt-5"}, "set it, or the environment variable OPENAI_API_KEY"),
+        ({"model": "gpt-5"}, "set it, or the environment variable OPENAI_API_KEY"),
         ({"model": "hosted_vllm/x"}, "model_list[0].litellm_params.api_base is missing"),
         ({"model": "azure/x"}, "model_list[0].litellm_params.api_base is missing"),
         (
@@ -300,7 +300,7 @@ def test_a_file_is_read_as_yaml(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) 
             },
             "model_list[0].litellm_params.native_state: vllm keeps no responses",
         ),
-        ({"model": "groq/x"}, "os.environ/GROQ_API_KEY"),
+        ({"model": "groq/x"}, "set it, or the environment variable GROQ_API_KEY"),
         ({"model": "grok/x"}, "the provider 'grok' is unknown; known are anthropic, azure,"),
         ({"model": "llama"}, "`provider/name` is needed"),
         ({"model": "groq/"}, "`provider/name` is needed"),
@@ -339,6 +339,15 @@ def test_what_is_wrong_is_named_with_its_place(params: dict[str, Any], said: str
         ({"model_list": ["x"]}, "model_list[0] is of type str; a mapping is needed"),
         ({"model_list": [entry("ollama/*")]}, "the model's `*` stands for the model_name's"),
         ({"model_lst": []}, "model_lst is unknown; 'model_list' is meant?"),
+        ({"model_list": [{"model_name": "m"}]}, "model_list[0].litellm_params is missing"),
+        (
+            {"model_list": [{"model_name": "m", "litellm_parms": {"model": "ollama/x"}}]},
+            "model_list[0].litellm_parms is unknown; 'litellm_params' is meant?",
+        ),
+        (
+            {"model_list": [{"model_nmae": "m", "litellm_params": {"model": "ollama/x"}}]},
+            "model_list[0].model_nmae is unknown; 'model_name' is meant?",
+        ),
         (
             {"model_list": [entry("ollama/x")], "general_settings": {"master_kye": SECRET}},
             "general_settings.master_kye is unknown; 'master_key' is meant?",
@@ -347,6 +356,18 @@ def test_what_is_wrong_is_named_with_its_place(params: dict[str, Any], said: str
 )
 def test_what_is_wrong_outside_the_models_is_named_too(source: Any, said: str) -> None:
     assert said in refusal(source)
+
+
+def test_all_variables_that_are_not_set_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SET", SECRET)
+    named = ("ONE", "SET", "TWO", "ONE")
+    models = [entry("groq/x", api_key=f"os.environ/{name}") for name in named]
+    said = refusal({"model_list": models, "general_settings": {"master_key": "os.environ/THREE"}})
+
+    assert said == (
+        "model_list[0].litellm_params.api_key reads the environment variable ONE, which is not set;"
+        " nor are TWO, THREE, which the file names, too"
+    )
 
 
 def test_keys_without_effect_are_one_warning_each(caplog: pytest.LogCaptureFixture) -> None:

@@ -117,12 +117,10 @@ def check_config(
     file: Annotated[Path, typer.Argument(help="The configuration to read.")],
 ) -> None:
     """Say what is wrong in a configuration, and what of it has no effect; serve nothing."""
-    import os
-
     from responses_mw import config
+    from responses_mw.cli.serving import import_beside
 
-    # As `serve` would: a provider of one's own often lies beside where one stands.
-    sys.path.insert(0, os.getcwd())
+    import_beside(file)
     loaded = config.load(file)
     for name, deployments in loaded.models.items():
         print(f"{name}: {len(deployments)} deployment{'s' if len(deployments) > 1 else ''}")

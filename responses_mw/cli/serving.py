@@ -64,8 +64,7 @@ class Serving:
         if config_file is None:
             loaded = config.Config(config.local_models())
         else:
-            # As `python -m` would: a provider of one's own often lies beside where one stands.
-            sys.path.insert(0, os.getcwd())
+            import_beside(config_file)
             loaded = config.load(config_file)
         key = key or os.environ.get(MASTER_KEY) or loaded.master_key
         return cls(
@@ -158,6 +157,13 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def import_beside(config_file: Path) -> None:
+    """Python that the file names is found where one stands, as with `python -m`, and beside the
+    file, behind all that is installed: nothing there stands in for another module."""
+    sys.path.insert(0, os.getcwd())
+    sys.path.append(str(config_file.absolute().parent))
 
 
 def fetch_weights() -> Path:
