@@ -1,6 +1,7 @@
 """Where an upstream is: the parts of its URL, and whether a proxy stands before it."""
 
 import base64
+import contextlib
 import urllib.request
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -30,14 +31,33 @@ def without_credentials(url: str) -> tuple[str, str | None]:
     user, at, host = parts.netloc.rpartition("@")
     if not at:
         return url, None
-    basic = base64.b64encode(unquote(user).encode()).decode()
+    name, _, password = user.partition(":")
+    basic = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
     return parts._replace(netloc=host).geturl(), f"Basic {basic}"
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, ...) or the system names for `url`."""
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, ...) or the system names for `url`.
+    Raises ValueError for what is no HTTP proxy."""
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or parts.hostname is None or urllib.request.proxy_bypass(parts.hostname):
+    if not proxy or parts.hostname is None:
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    netloc = parts.netloc.rpartition("@")[2]
+    if parts.port is None:
+        netloc += ":443" if parts.scheme == "https" else ":80"
+    # An IPv6 address is excepted with or without its brackets.
+    if any(map(urllib.request.proxy_bypass, (parts.hostname, netloc))):
+        return None
+    return _checked(proxy if "://" in proxy else f"http://{proxy}")
+
+
+def _checked(proxy: str) -> str:
+    """Its password is in no message."""
+    parts = urlsplit(proxy)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"the environment names a {parts.scheme} proxy; use one that speaks HTTP")
+    with contextlib.suppress(ValueError):
+        if parts.port != 0 and parts.hostname:
+            return proxy
+    raise ValueError("the environment names a proxy that has no host or port; use http://HOST:PORT")

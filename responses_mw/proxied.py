@@ -39,7 +39,9 @@ class Proxied:
 
         # Its own context is for sessions that it makes itself.
         self._transport = AiohttpTransport(verify=False, client=session)
-        self._extensions = {"timeout": {"connect": connect_s, "read": silence_s}}
+        # "pool" is all of connecting, a proxy's answer and TLS included.
+        timeout = {"connect": connect_s, "pool": connect_s, "read": silence_s}
+        self._extensions = {"timeout": timeout}
 
     async def post(
         self, address: Address, headers: Mapping[str, str], body: bytes
@@ -83,6 +85,9 @@ def _translated() -> Iterator[None]:
         match cause:
             case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
                 raise NoConnection(reason) from error
+            case aiohttp.ClientHttpProxyError(status=status):
+                # Not from the error: that names the proxy's address with its password.
+                raise NoConnection(f"the proxy answered HTTP {status}") from None
             case TimeoutError():
                 raise TimeoutError(reason) from error
             case _ if isinstance(cause.__cause__, aiohttp.ClientConnectionResetError):

@@ -183,6 +183,7 @@ def test_credentials_of_an_address_become_a_header() -> None:
         "http://h:1/v1",
         "Basic bWU6cEBzcw==",
     )
+    assert without_credentials("http://a%3Ab@h") == ("http://h", "Basic YTpiOg==")
 
 
 # --- TLS

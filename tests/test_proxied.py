@@ -2,12 +2,14 @@
 
 import asyncio
 import gzip
+import traceback
 
 import pytest
 from both_loops import anyio_backend
 from upstream import Exchange, upstream
 from wordy import ASK, ASK_WHOLE, Asking, ask, providers, texts, three_words
 
+from responses_mw.addresses import proxy_for
 from responses_mw.errors import UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
 from responses_mw.turn import Turn
 
@@ -43,6 +45,28 @@ async def test_no_proxy_is_asked_for_hosts_that_the_environment_excepts(
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     async with upstream(three_words) as server:
         assert texts(await ask(server.url)) == ["one", "two", "three"]
+
+
+def test_hosts_are_excepted_by_their_port_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy")
+    monkeypatch.setenv("https_proxy", "proxy:3128")
+    monkeypatch.setenv("no_proxy", "a:81,b:443,[::1]:81,[::2],::3")
+    urls = ["http://a:81", "http://me:x@a:81/v1", "https://b", "http://[::1]:81"]
+    assert {*map(proxy_for, [*urls, "http://[::2]", "http://[::3]:81"])} == {None}
+    assert proxy_for("http://a") == proxy_for("http://[::1]") == "http://proxy"
+    assert proxy_for("https://c:81/v1") == "http://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://me:secret@h:1", "http://me:secret@h:p", "http://me:secret/@h"]
+)
+async def test_what_is_no_http_proxy_is_not_asked(
+    proxy: str, ask: Asking, through: pytest.MonkeyPatch
+) -> None:
+    through.setenv("http_proxy", proxy)
+    with pytest.raises(UpstreamUnavailable, match="the environment names a") as caught:
+        await ask(BEHIND)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_compressed_stream_is_read(ask: Asking, through: pytest.MonkeyPatch) -> None:
@@ -108,3 +132,29 @@ async def test_a_proxy_that_is_not_there_is_no_connection(
     through.setenv("http_proxy", "http://127.0.0.1:1")
     with pytest.raises(UpstreamUnavailable, match="no connection to words"):
         await asyncio.wait_for(ask(BEHIND), 5)
+
+
+async def test_a_proxy_that_refuses_is_no_connection_and_its_password_is_not_told(
+    ask: Asking, through: pytest.MonkeyPatch
+) -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.whole(b"", status=407)
+
+    async with upstream(refuse) as server:
+        through.setenv("https_proxy", server.url.replace("//", "//me:secret@"))
+        with pytest.raises(UpstreamUnavailable, match="proxy answered HTTP 407") as caught:
+            await ask(BEHIND.replace("http:", "https:"))
+    assert server.exchanges[0].headers["proxy-authorization"] == "Basic bWU6c2VjcmV0"
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_proxy_that_says_nothing_is_not_waited_for(
+    ask: Asking, through: pytest.MonkeyPatch
+) -> None:
+    async def silent(exchange: Exchange) -> None:
+        await exchange.gone.wait()
+
+    async with upstream(silent) as server:
+        through.setenv("https_proxy", server.url)
+        with pytest.raises(UpstreamUnavailable, match="no connection to words"):
+            await asyncio.wait_for(ask(BEHIND.replace("http:", "https:"), connect=0.1), 5)

@@ -73,9 +73,15 @@ class Asking:
         self._made = made
 
     async def __call__(
-        self, url: str, turn: Turn = ASK, *, framing: Framing = "sse", read: float = 5.0
+        self,
+        url: str,
+        turn: Turn = ASK,
+        *,
+        framing: Framing = "sse",
+        connect: float = 1.0,
+        read: float = 5.0,
     ) -> list[Delta]:
-        timeouts = Timeouts(connect=1.0, read=read)
+        timeouts = Timeouts(connect=connect, read=read)
         provider = HTTPProvider(
             Words(framing),
             base_url=url,
