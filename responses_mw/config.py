@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from responses_mw import config_known, config_python, config_routing
+from responses_mw import config_file, config_known, config_litellm, config_python, config_routing
 from responses_mw.adapters.base import Adapter
 from responses_mw.azure_upstreams import azure, azure_ai
 from responses_mw.by_model import ByModel
 from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
+from responses_mw.config_litellm import Credentials
 from responses_mw.config_table import Table, unset_variables
 from responses_mw.errors import ConfigurationError, InvalidRequest
 from responses_mw.key_making import duration
@@ -42,6 +43,8 @@ BARE_NAMES = {
 }
 """Which provider is meant by a model without one, by how the model's name begins."""
 
+SYNONYMS = {"cohere_chat": "cohere", "ollama_chat": "ollama", "vertex_ai_beta": "vertex_ai"}
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -61,15 +64,17 @@ class Config:
 def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     """From a YAML (or JSON) file, or from what such a file says. Raises ConfigurationError."""
     if not isinstance(source, Mapping):
-        source = _read(Path(source))
+        source = config_file.read(Path(source))
     warnings: list[str] = []
+    source = config_litellm.set_environment(source)
     top = Table(source, "", warnings, unset_variables(source))
     entries, general = top.tables("model_list"), top.table("general_settings")
     router, litellm = top.table("router_settings"), top.table("litellm_settings")
+    credentials = config_litellm.credentials(top)
     top.finish(elsewhere=config_known.TOP)
-    models = _models(entries)
+    models = _models(config_litellm.of_text(entries), credentials)
     routing = config_routing.routing(router, litellm)
-    store_url, master_key = general.text("database_url"), general.text("master_key")
+    store_url, master_key = config_litellm.database_url(general), general.text("master_key")
     hooks = config_python.turn_hooks(general)
     callbacks, wanted = config_python.watching(litellm)
     settings = _settings(general, litellm, wanted, metrics_key=master_key)
@@ -120,7 +125,7 @@ def store_url(config: Config | Path | None = None, option: str | None = None) ->
     usage needs no key of a model."""
     named = option or os.environ.get("RESPONSES_MW_STORE")
     if not named and config is not None:
-        named = config.store_url if isinstance(config, Config) else _database_url(_read(config))
+        named = config.store_url if isinstance(config, Config) else _database_url(config)
     if named:
         return named
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
@@ -134,36 +139,17 @@ def store_url(config: Config | Path | None = None, option: str | None = None) ->
     return f"sqlite:///{folder}/responses.db"
 
 
-def _database_url(content: Mapping[str, Any]) -> str | None:
-    return Table(content, "", []).table("general_settings").text("database_url")
+def _database_url(path: Path) -> str | None:
+    top = Table(config_litellm.set_environment(config_file.read(path)), "", [])
+    return config_litellm.database_url(top.table("general_settings"))
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        import yaml
-    except ModuleNotFoundError as error:
-        message = "a configuration file needs PyYAML: pip install 'responses-mw[server]'"
-        raise ConfigurationError(message) from error
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
-        # The parser's own message repeats the line, and with it perhaps a key.
-        raise ConfigurationError(f"{path} is not valid YAML{place}") from None
-    if not isinstance(content, Mapping):
-        raise ConfigurationError(f"{path} holds no keys; it needs at least `model_list`")
-    return content
-
-
-def _models(entries: list[Table]) -> dict[str, list[Deployment]]:
+def _models(entries: list[Table], credentials: Credentials) -> dict[str, list[Deployment]]:
     models: dict[str, list[Deployment]] = {}
     local: list[LocalModel] = []
     for entry in entries:
         name = entry.required_text("model_name")
-        deployment = _deployment(entry, local)
+        deployment = _deployment(entry, credentials, local)
         if "*" in (deployment.model or "") and "*" not in name:
             raise ConfigurationError(
                 f"{entry.path}: the model's `*` stands for the model_name's, which has none"
@@ -175,11 +161,12 @@ def _models(entries: list[Table]) -> dict[str, list[Deployment]]:
     return models
 
 
-def _deployment(entry: Table, local: list[LocalModel]) -> Deployment:
+def _deployment(entry: Table, credentials: Credentials, local: list[LocalModel]) -> Deployment:
     """`local` is the one local model of this configuration, once something named it."""
     info = entry.table("model_info")
     id, base_model = info.name("id"), info.text("base_model")
     params = entry.required_table("params" if entry.has("params") else "litellm_params")
+    params = config_litellm.with_credentials(params, credentials)
     routed = config_routing.deployment_fields(params, entry, info)
     info.finish(elsewhere=config_known.MODEL_INFO)
     prefix, name = _split(params.required_text("model"), params.path)
@@ -203,7 +190,7 @@ def _split(model: str, path: str) -> tuple[str, str]:
         return "local", ""
     prefix, slash, name = model.partition("/")
     if slash and prefix and name:
-        return prefix, name
+        return SYNONYMS.get(prefix, prefix), name
     for beginnings, provider in BARE_NAMES.items():
         if not slash and model.startswith(beginnings):
             return provider, model

@@ -11,7 +11,7 @@ def _names(text: str) -> frozenset[str]:
 
 TOP = _names(
     "a2a_agents agent_list agents assistant_settings callback_settings cost_discount_config "
-    "credential_list environment_variables files_settings fine_tuning_settings finetune_settings "
+    "files_settings fine_tuning_settings finetune_settings "
     "guardrails include mcp_aliases mcp_semantic_tool_filter mcp_servers mcp_tools plugins "
     "policies policy_attachments prompts sandbox_tools search_tools vector_store_registries "
     "vector_store_registry vector_stores worker_registry"
@@ -56,7 +56,7 @@ PARAMS = _PRICES | _names(
     "dynamic_tags embedding_model ensure_alternating_roles extra_query fallbacks force_timeout "
     "frequency_penalty function_call functions gcs_bucket_name guardrails headers hf_model_name "
     "id include index_name instructions itpm keepalive_seconds langfuse_host langfuse_public_key "
-    "langfuse_secret langfuse_secret_key litellm_credential_name litellm_metadata "
+    "langfuse_secret langfuse_secret_key litellm_metadata "
     "litellm_session_id litellm_trace_id logit_bias logprobs max_budget max_completion_tokens "
     "max_file_size_mb max_output_tokens max_parallel_requests max_tokens "
     "merge_reasoning_content_in_choices metadata milvus_db_name milvus_partition_names "

@@ -115,6 +115,12 @@ class Table:
             raise self._missing(key)
         return self.table(key)
 
+    def over(self, other: "Table") -> "Table":
+        """With what the other says where this one says nothing."""
+        merged = Table({**other._value, **self._value}, self.path, self._warnings, self._unset)
+        merged._asked = self._asked
+        return merged
+
     def mapping(self, key: str) -> dict[str, Any]:
         """As it is: its keys are none of ours."""
         value = self._get(key)

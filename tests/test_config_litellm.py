@@ -1,6 +1,7 @@
 """Files that LiteLLM takes are taken here, and mean the same."""
 
 import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +159,105 @@ def test_the_model_behind_a_name_may_stand_in_either_table() -> None:
     base = {"base_model": "openai/gpt-5"}
     assert only("openai/own", params=base).base_model == "openai/gpt-5"
     assert only("openai/own", model_info=base).base_model == "openai/gpt-5"
+
+
+def test_environment_variables_of_the_file_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OWN_KEY", "before")
+    monkeypatch.setenv("OWN_PORT", "1")
+    params = {"model": "openai/gpt-5", "api_key": "os.environ/OWN_KEY"}
+    file = {
+        "environment_variables": {"OWN_KEY": "k", "OWN_PORT": 6379},
+        "model_list": [{"model_name": "m", "litellm_params": params}],
+        "router_settings": {"redis_host": "r", "redis_port": "os.environ/OWN_PORT"},
+    }
+
+    loaded = load(file)
+
+    assert asked(loaded.models["m"][0])._headers["authorization"] == "Bearer k"
+    assert loaded.routing.redis_url == "redis://r:6379/0"
+    assert loaded.warnings == ()
+
+
+def test_a_credential_by_name_is_that_of_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARED_KEY", "shared")
+    values = {"api_key": "os.environ/SHARED_KEY", "api_base": "https://r.openai.azure.com"}
+    credential = {"credential_name": "ours", "credential_values": values, "credential_info": {}}
+    own = {"model": "azure/a", "litellm_credential_name": "ours"}
+    entries = [
+        {"model_name": "m", "litellm_params": own},
+        {"model_name": "m", "litellm_params": {**own, "api_key": "own"}},
+    ]
+
+    loaded = load({"model_list": entries, "credential_list": [credential]})
+
+    keys = [asked(each)._headers["api-key"] for each in loaded.models["m"]]
+    assert keys == ["shared", "own"]
+    assert loaded.warnings == ()
+    with pytest.raises(ConfigurationError, match="'ours', which is not in credential_list"):
+        load({"model_list": entries})
+
+
+def test_models_that_answer_with_something_else_are_left_out() -> None:
+    entries = [
+        {"model_name": "m", "litellm_params": {"model": "ollama/x"}},
+        {
+            "model_name": "e",
+            "litellm_params": {"model": "voyage/voyage-01"},
+            "model_info": {"mode": "embedding"},
+        },
+    ]
+    loaded = load({"model_list": entries})
+    assert list(loaded.models) == ["m"]
+    [warning] = loaded.warnings
+    assert warning == "model_list[1] is left out: its mode 'embedding' is not served here"
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("postgresql://u:p%40@h/d?connection_limit=5&sslmode=require&schema=public",
+         "postgresql://u:p%40@h/d?sslmode=require"),
+        ("postgres://u@h/d?pgbouncer=true", "postgres://u@h/d"),
+    ],
+)  # fmt: skip
+def test_what_prisma_reads_in_an_address_is_not_told_to_postgres(given: str, taken: str) -> None:
+    entry = {"model_name": "m", "litellm_params": {"model": "ollama/x"}}
+    loaded = load({"model_list": [entry], "general_settings": {"database_url": given}})
+    assert loaded.store_url == taken
+    [warning] = loaded.warnings
+    assert warning.startswith("general_settings.database_url: ")
+    assert "u:p" not in warning
+
+
+def test_an_address_without_prismas_words_is_left_as_it_is() -> None:
+    entry = {"model_name": "m", "litellm_params": {"model": "ollama/x"}}
+    for url in ("postgresql://u@/d?host=/run/p&sslmode=disable", "sqlite:///a.db?schema=x"):
+        loaded = load({"model_list": [entry], "general_settings": {"database_url": url}})
+        assert (loaded.store_url, loaded.warnings) == (url, ())
+
+
+def test_a_file_may_include_others(tmp_path: Path) -> None:
+    model = "model_list: [{{model_name: {0}, litellm_params: {{model: ollama/{0}}}}}]\n"
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "more.yaml").write_text(
+        model.format("b") + "router_settings: {num_retries: 3}\n"
+    )
+    main = tmp_path / "config.yaml"
+    main.write_text("include: [models/more.yaml]\n" + model.format("a"))
+
+    loaded = load(main)
+
+    assert list(loaded.models) == ["a", "b"]
+    assert loaded.routing.retries == 3
+    assert loaded.warnings == ()
+    main.write_text("include: [absent.yaml]\n")
+    with pytest.raises(ConfigurationError, match=r"absent\.yaml cannot be read"):
+        load(main)
+    main.write_text("include: more.yaml\n")
+    with pytest.raises(ConfigurationError, match="include must be a list of files"):
+        load(main)
+
+
+@pytest.mark.parametrize("prefix", ["ollama_chat", "cohere_chat"])
+def test_a_provider_may_have_two_names(prefix: str) -> None:
+    assert asked(only(f"{prefix}/x")).name == prefix.removesuffix("_chat")

@@ -82,7 +82,7 @@ class Directory:
         for pattern, name in self._patterns:
             fits = pattern.fullmatch(model)
             if fits is not None:
-                return self._remembered(_found(model, self._standings[name], fits[1]))
+                return self._remembered(_found(model, self._standings[name], fits.groups()))
         return None
 
     def _remembered(self, found: Found) -> Found:
@@ -121,13 +121,13 @@ class Directory:
                     )
 
 
-def _found(model: str, standings: Sequence[Standing], rest: str) -> Found:
-    """`rest` is what the wildcard stood for."""
+def _found(model: str, standings: Sequence[Standing], rest: Sequence[str]) -> Found:
+    """`rest` is what each wildcard stood for."""
     named: dict[Standing, Deployment] = {}
     for standing in standings:
         theirs = standing.deployment.model
         if theirs is not None and WILDCARD in theirs:
-            own = theirs.replace(WILDCARD, rest)
+            own = _filled(theirs, rest)
             named[standing] = dataclasses.replace(standing.deployment, model=own)
     return Found(model, standings, named)
 
@@ -152,7 +152,19 @@ def _shares(deployments: Sequence[Deployment]) -> Sequence[float | None]:
     return [None] * len(deployments)
 
 
+def _filled(name: str, rest: Sequence[str]) -> str:
+    """Its first wildcard is the first of the public name, and so on."""
+    if len(rest) == 1:
+        return name.replace(WILDCARD, rest[0])
+    first, *others = name.split(WILDCARD)
+    return first + "".join(map("".join, zip(rest, others, strict=False)))
+
+
 def _compiled(name: str) -> re.Pattern[str]:
-    """Only the first `*` is one; what it stands for is group 1."""
-    before, _, after = name.partition(WILDCARD)
-    return re.compile(f"{re.escape(before)}(.+){re.escape(after)}", re.DOTALL)
+    """What each `*` stands for is a group: as little as fits, and for the last one what is left.
+
+    Nothing is tried twice, so that no name that a client makes up takes long.
+    """
+    first, *between, last = map(re.escape, name.split(WILDCARD))
+    middle = "".join(f"(?>(.+?){text})" for text in between)
+    return re.compile(f"{first}{middle}(.+){last}", re.DOTALL)

@@ -10,9 +10,10 @@ from upstream import Answer, Exchange
 
 from responses_mw import ResponsesApp
 from responses_mw.errors import ConfigurationError, InvalidRequest, UpstreamRefused
-from responses_mw.router import Routing
+from responses_mw.router import Deployment, Routing
 from responses_mw.routing import directory
-from responses_mw.testing import openai_client
+from responses_mw.routing.directory import Directory
+from responses_mw.testing import EchoProvider, openai_client
 
 
 async def test_a_shuffle_shares_turns_by_weight() -> None:
@@ -163,6 +164,27 @@ async def test_a_wildcard_passes_the_rest_of_the_name_on() -> None:
             assert [exchange.json["model"] for exchange in one.exchanges] == ["large-1", "plain"]
             with pytest.raises(InvalidRequest, match=r"Known models: x/\*"):
                 await ask(made, "y/1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("fo::a::static::b", "up/a-b"),
+        ("fo::a*::static::*b", "up/a*-*b"),
+        ("fo::a::static::b::static::c", "up/a-b::static::c"),
+        ("fo::::static::b", None),
+        ("fo::a::static::", None),
+        ("fo::" + ":static" * 60, None),
+    ],
+)
+def test_a_name_may_have_several_wildcards(asked: str, told: str | None) -> None:
+    models = {"fo::*::static::*": Deployment(EchoProvider(), model="up/*-*")}
+    found = Directory(models, Routing()).find(asked)
+    if told is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.deployment(found.standings[0]).model == told
 
 
 async def test_names_behind_a_wildcard_are_found_again_and_not_all_kept(

@@ -1,0 +1,80 @@
+"""What LiteLLM's files may say in a place of its own: the environment, credentials by name, models
+that answer with something else than text, and a database's address for another driver.
+
+Each becomes what the rest of a file would say, or a warning.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from responses_mw.config_table import Table
+from responses_mw.errors import ConfigurationError
+
+_OTHER_MODES = frozenset({
+    "audio_speech", "audio_transcription", "embedding", "image_edit", "image_generation",
+    "moderation", "ocr", "realtime", "rerank", "search", "vector_store", "video_generation",
+})  # fmt: skip
+
+_PRISMAS = frozenset({
+    "connect_timeout", "connection_limit", "max_connection_lifetime", "pgbouncer", "pool_timeout",
+    "schema", "socket_timeout", "sslaccept", "statement_cache_size",
+})  # fmt: skip
+"""Parameters of an address that Postgres itself would refuse."""
+
+Credentials = Mapping[str, Table]
+
+
+def set_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What else the file says. This process, and those that it starts, have its variables."""
+    variables = Table(content, "", []).mapping("environment_variables")
+    os.environ.update({str(name): str(value) for name, value in variables.items()})
+    return {key: value for key, value in content.items() if key != "environment_variables"}
+
+
+def credentials(top: Table) -> Credentials:
+    found: dict[str, Table] = {}
+    for entry in top.tables("credential_list"):
+        found[entry.required_text("credential_name")] = entry.table("credential_values")
+        entry.mapping("credential_info")  # what people are told of it
+        entry.finish()
+    return found
+
+
+def with_credentials(params: Table, known: Credentials) -> Table:
+    """What the entry says itself goes first."""
+    name = params.text("litellm_credential_name")
+    if name is None:
+        return params
+    if name not in known:
+        raise ConfigurationError(
+            f"{params.path}.litellm_credential_name is {name!r}, which is not in credential_list"
+        )
+    return params.over(known[name])
+
+
+def of_text(entries: Iterable[Table]) -> list[Table]:
+    """Those whose `mode` is not of models that answer with something else."""
+    found = []
+    for entry in entries:
+        mode = entry.table("model_info").text("mode")
+        if mode in _OTHER_MODES:
+            entry.warn(f"{entry.path} is left out: its mode {mode!r} is not served here")
+        else:
+            found.append(entry)
+    return found
+
+
+def database_url(general: Table) -> str | None:
+    url = general.text("database_url")
+    if url is None or not url.startswith(("postgresql://", "postgres://")):
+        return url
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    prismas = [name for name, _ in query if name in _PRISMAS]
+    if not prismas:
+        return url
+    general.warn(f"{general.path}.database_url: {', '.join(prismas)} have no effect here")
+    rest = [(name, value) for name, value in query if name not in _PRISMAS]
+    return urlunsplit(parts._replace(query=urlencode(rest)))
