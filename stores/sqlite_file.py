@@ -22,7 +22,10 @@ def make(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE))
     except FileExistsError:
-        pass
+        # Not opened to find out: closing it would end the locks of this process's connections.
+        if not os.access(path, os.W_OK):
+            message = f"cannot write {path}: its mode or its file system forbids it"
+            raise StoreError(message) from None
     except OSError as error:
         raise _refused(path, path, error) from error
 

@@ -191,6 +191,16 @@ async def test_a_file_that_cannot_be_made_is_named_and_leaves_nothing(
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")
+async def test_a_file_that_cannot_be_written_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    async with SQLiteStore(tmp_path / "sessions.db") as store:
+        await say(store, "a")
+    os.chmod(store.path, 0o444)
+
+    with pytest.raises(StoreError, match=r"cannot write .*sessions\.db"):
+        await store.open()
+
+
 async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not open"):
         await SQLiteStore(tmp_path / "sessions.db").get("a", owner=OWNER)
