@@ -18,6 +18,9 @@ T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 
 BATCH_SECONDS = 0.005
+FAILURES = (sqlite3.Error, MemoryError)
+"""Of one operation, after which others may work: MemoryError is what SQLite's own becomes."""
+EMPTYING_MS = 50
 
 
 class Job:
@@ -87,7 +90,7 @@ class ConnectionThread:
                 self._hand_over(job.loop)
         try:
             result: T = await job.future
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise store_error(error) from error
         return result
 
@@ -144,7 +147,7 @@ class ConnectionThread:
             self._taken = [first]
             try:
                 self._execute(connection, self._waiting())
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 for job in self._taken:
                     job.error = job.error or error
             answered, self._taken = self._taken, []
@@ -186,16 +189,23 @@ def each_alone(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
     for job in jobs:
         try:
             job.result = job.operation(connection)
-        except (sqlite3.Error, StoreError) as error:
+        except (*FAILURES, StoreError) as error:
             job.error = error
 
 
-def empty_wal(db: sqlite3.Connection) -> None:
-    """Moves everything into the file and empties the log of what was there before.
+def empty_wal(db: sqlite3.Connection) -> bool:
+    """Moves everything into the file and empties the log of what was there before; false where
+    somebody who reads keeps it.
 
-    Best effort: another process that reads right now keeps the log for later.
+    Nobody can write while it waits for them, so that it does not wait for long.
     """
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    ((waits_ms,),) = db.execute("PRAGMA busy_timeout").fetchall()
+    db.execute(f"PRAGMA busy_timeout = {EMPTYING_MS}").fetchall()
+    try:
+        ((is_kept, *_),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {waits_ms}").fetchall()
+    return not is_kept
 
 
 def is_busy(error: Exception) -> bool:
@@ -203,8 +213,10 @@ def is_busy(error: Exception) -> bool:
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def store_error(error: sqlite3.Error) -> StoreError:
-    """SQLite's messages name tables and files, never values."""
+def store_error(error: Exception) -> StoreError:
+    """Of one of FAILURES. SQLite's messages name tables and files, never values."""
+    if isinstance(error, MemoryError):
+        return StoreError("SQLite refused: out of memory")
     if is_busy(error):
         return StoreBusy(f"another process holds the database for too long ({error}); try again")
     return StoreError(f"SQLite refused: {error}")

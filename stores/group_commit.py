@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 from stores.base import StoreError
-from stores.connection_thread import Job, is_busy
+from stores.connection_thread import FAILURES, Job, is_busy
 from stores.sqlite_turns import VIEWS, Row, View, insert
 
 ROWS = 16
@@ -22,7 +22,7 @@ def commit_together(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None
             for job in waiting:
                 _attempt(connection, job)
             connection.execute("COMMIT")
-    except sqlite3.Error:
+    except FAILURES:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -41,7 +41,7 @@ def commit_turns(connection: sqlite3.Connection, jobs: list[Job]) -> bool:
                 _attempt(connection, group)
             else:
                 _write(connection, *group)
-    except (sqlite3.Error, OverflowError) as error:
+    except (*FAILURES, OverflowError) as error:
         if is_busy(error):
             raise
         if connection.in_transaction:
@@ -92,7 +92,7 @@ def _attempt(connection: sqlite3.Connection, job: Job) -> None:
     except OverflowError as error:
         job.error = StoreError(f"a number that SQLite cannot keep: {error}")
         connection.execute("ROLLBACK TO job")
-    except (sqlite3.Error, StoreError) as error:
+    except (*FAILURES, StoreError) as error:
         job.error = error
         if not connection.in_transaction:  # a full disk rolls back everything by itself
             raise

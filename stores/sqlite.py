@@ -4,6 +4,7 @@ Opening and closing, and what each method sends to which thread. How turns begin
 `sqlite_turns`, the other statements in `sqlite_operations`, the threads in `connection_thread`.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -48,6 +49,8 @@ from stores.sqlite_turns import END, NOTHING, Row, begun, define
 BATCH = 64
 OLDEST = (3, 35)  # RETURNING
 LOG_PAGES = 4000
+EMPTYING_TRIES = 10
+EMPTYING_PAUSE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +305,15 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
             operation = partial(operations.purge_owner, owner=key(owner))
         blanked = await self._write(operation)
         if blanked:
-            await self._opened.reader.run(empty_wal)
+            await self._empty_log()
         return blanked
+
+    async def _empty_log(self) -> None:
+        """Others write between two tries. Who reads through all of them keeps it for later."""
+        for _ in range(EMPTYING_TRIES):
+            if await self._opened.reader.run(empty_wal):
+                return
+            await asyncio.sleep(EMPTYING_PAUSE_S)
 
     # --- keys
 

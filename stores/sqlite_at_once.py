@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from stores.connection_thread import Job
+from stores.connection_thread import FAILURES, Job
 from stores.group_commit import commit_turns
 from stores.sqlite_turns import Row, define
 
@@ -40,7 +40,7 @@ class AtOnce:
             return False
         try:
             return commit_turns(self._connection, list(jobs))
-        except sqlite3.Error:
+        except FAILURES:
             return False
         finally:
             if self._connection.in_transaction:

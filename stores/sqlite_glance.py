@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from stores.base import Standing
+from stores.connection_thread import FAILURES
 from stores.sqlite_operations import OWNED
 
 _MOMENT_S = 0.001
@@ -42,7 +43,7 @@ class Glance:
             self._deadline = monotonic() + _MOMENT_S
             try:
                 return self._connection.execute(sql, values).fetchall()
-            except sqlite3.Error:
+            except FAILURES:
                 return None
 
     def standing(self, id: str | None, owner: str | None) -> Standing | None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -287,6 +288,29 @@ async def test_purged_content_is_in_none_of_the_files(store: SQLiteStore) -> Non
     history = await store.history("b", owner=OWNER)
     assert history is not None
     assert history.turns[1] == StoredTurn([], [])
+
+
+async def test_a_purge_holds_up_nobody_while_somebody_reads(store: SQLiteStore) -> None:
+    secret = "a secret that was said"
+    asked = [{"id": "m", "type": "message", "content": secret}]
+    await store.reserve(new("a", input=asked), owner=OWNER)
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM rmw_turn").fetchall()
+
+    purging = asyncio.create_task(store.purge(OWNER, id="a"))
+    began = time.monotonic()
+    for number in range(10):
+        await say(store, f"n{number}")
+        await asyncio.sleep(0.03)
+    took_s = time.monotonic() - began
+    other.close()
+
+    assert not purging.done()
+    assert took_s < 2
+    assert await purging == 1
+    for file in store.path.parent.iterdir():
+        assert secret.encode() not in file.read_bytes()
 
 
 async def test_deleted_content_is_in_none_of_the_files_once_closed(store: SQLiteStore) -> None:

@@ -195,6 +195,24 @@ async def test_a_mistake_in_an_operation_reaches_every_caller(store: SQLiteStore
     await say(store, "a")
 
 
+async def test_memory_that_runs_out_ends_no_thread(store: SQLiteStore) -> None:
+    def large(_: sqlite3.Connection) -> None:
+        raise MemoryError  # as sqlite3 does where SQLite has none
+
+    answers = await asyncio.gather(
+        store.reserve(new("a"), owner=OWNER),
+        store._write(large),
+        store._opened.reader.run(large),
+        return_exceptions=True,
+    )
+
+    assert answers[0] is True
+    assert [str(answer) for answer in answers[1:]] == ["SQLite refused: out of memory"] * 2
+    await say(store, "b")
+    await store.delete("b", owner=OWNER)
+    assert await store.get("a", owner=OWNER) is not None
+
+
 async def test_a_branch_id_that_is_taken_is_not_shared(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
