@@ -261,6 +261,11 @@ def _ours(error: BaseException) -> StoreError:
     match error:
         case asyncpg.UniqueViolationError():
             return kind(f"the id exists already in {error.table_name}")
+        case asyncpg.UndefinedObjectError():  # no statement of ours names such an object
+            hint = "options of the URL that asyncpg does not know are the server's settings"
+            return kind(f"Postgres refused: {error.message} ({error.sqlstate}); {hint}")
+        case asyncpg.ClientConfigurationError():
+            return kind("an option of the Postgres URL has a value that asyncpg does not take")
         case asyncpg.PostgresError():
             return kind(f"Postgres refused: {error.message} ({error.sqlstate})")
         case TimeoutError():

@@ -278,6 +278,23 @@ async def test_a_password_is_never_shown(url: str) -> None:
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        ("connection_limit=5", r'"connection_limit" \(42704\); options of the URL that'),
+        (
+            "sslmode=sometimes",
+            "an option of the Postgres URL has a value that asyncpg does not take",
+        ),
+    ],
+)
+async def test_an_option_that_nobody_knows_is_told_to_stand_in_the_url(
+    dsn: str, options: str, refusal: str
+) -> None:
+    with pytest.raises(StoreError, match=refusal):
+        await PostgresStore(f"{dsn}{'&' if '?' in dsn else '?'}{options}").open()
+
+
 async def test_two_branches_of_one_number_are_kept_apart(dsn: str) -> None:
     drawn = iter([7, 7, 8])
     async with PostgresStore(dsn, branch_id=lambda: next(drawn)) as store:
