@@ -19,6 +19,8 @@ from responses_mw.pool import Pool
 
 _IDLE_S = 15.0
 _IDLE_NEARBY_S = 4.0
+_SLICE = 4096
+"""Bytes that are unpacked at a time: they may become a thousand times as many."""
 
 
 class Answer(Protocol):
@@ -94,16 +96,24 @@ def translated(error: BaseException, *, name: str, silence_s: float) -> Upstream
 
 
 class Decoded:
-    """An answer whose body is compressed, by httpx's decoders."""
+    """An answer whose body is compressed, by httpx's decoders; a name they do not know says
+    nothing."""
 
     def __init__(self, answer: Answer) -> None:
         self.status, self.headers = answer.status, answer.headers
         self._answer = answer
-        headers = {"content-encoding": answer.headers["content-encoding"]}
+        self._coding = answer.headers["content-encoding"].strip().lower()
+        headers = {"content-encoding": self._coding}
         response = httpx.Response(answer.status, headers=headers, stream=_Raw(answer))
         self._chunks = response.aiter_bytes()
 
     async def read(self) -> bytes:
+        # What is packed twice becomes a million times as long.
+        if "," in self._coding or self._coding in ("br", "zstd", "compress"):
+            raise UpstreamProtocolError(
+                f"the upstream's answer has the content-encoding {self._coding!r}; "
+                "gzip or deflate was asked for"
+            )
         return await anext(self._chunks, b"")
 
     async def aclose(self) -> None:
@@ -116,7 +126,8 @@ class _Raw(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self._answer.read():
-            yield chunk
+            for start in range(0, len(chunk), _SLICE):
+                yield chunk[start : start + _SLICE]
 
 
 async def read_body(answer: Answer, limit: int, *, cut: bool = False) -> bytes:

@@ -49,7 +49,11 @@ Raises an UpstreamError if there are no credentials to be had."""
 _SECRET = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
 _LEAST_SECRET = 8
 _MOST_ADDRESSES = 1000
+_REFUSED = 300
+"""The least status of what is no answer: redirects are not followed."""
 _MAX_ERROR_BYTES = 64 * 1024
+_MAX_ERROR_S = 10.0
+_LONGEST_PLACE = 200
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _UNSIGNED = {"accept": "*/*", "accept-encoding": "gzip, deflate"}
 """What a proxy on the way may change cannot be signed."""
@@ -152,7 +156,7 @@ class HTTPProvider:
         try:
             if answer.status in (404, 405, 501):  # it speaks the format, but not all of it
                 return None
-            if answer.status >= 400:
+            if answer.status >= _REFUSED:
                 raise await self._refusal(answer)
             body = await self._whole(answer)
             with well_formed(self.name):
@@ -178,7 +182,7 @@ class HTTPProvider:
             turn = replace(turn, extra_body={**self.extra_body, **turn.extra_body})
         request = self.adapter.encode(turn)
         answer = await self._send(request)
-        if answer.status < 400:
+        if answer.status < _REFUSED:
             return request, answer
         refusal = await self._refusal(answer)
         again = None
@@ -190,7 +194,7 @@ class HTTPProvider:
 
     async def _sent(self, request: UpstreamRequest) -> Answer:
         answer = await self._send(request)
-        if answer.status >= 400:
+        if answer.status >= _REFUSED:
             raise await self._refusal(answer)
         return answer
 
@@ -240,8 +244,9 @@ class HTTPProvider:
         loop = asyncio.get_running_loop()
         connections = self._connections.get(loop)
         if connections is None:
-            for gone in [old for old in self._connections if old.is_closed()]:
-                del self._connections[gone]
+            # Another thread may be at it, too.
+            for gone in [old for old in list(self._connections) if old.is_closed()]:
+                self._connections.pop(gone, None)
             timeouts = self._timeouts
             with self._translated():
                 connections = self._connections[loop] = connections_to(
@@ -267,14 +272,28 @@ class HTTPProvider:
         return UpstreamInfo(upstream_id=upstream_id, dropped=request.dropped)
 
     async def _refusal(self, answer: Answer) -> UpstreamError:
+        """Where its body does not come, its status says enough."""
+        body = b""
         try:
-            with self._translated():
-                body = await read_body(answer, _MAX_ERROR_BYTES, cut=True)
+            with contextlib.suppress(UpstreamError, *NETWORK_ERRORS):
+                async with asyncio.timeout(_MAX_ERROR_S):
+                    body = await read_body(answer, _MAX_ERROR_BYTES, cut=True)
         finally:
             await answer.aclose()
-        error = self.adapter.error(answer.status, answer.headers, body)
+        if answer.status < 400:
+            error = self._astray(answer)
+        else:
+            error = self.adapter.error(answer.status, answer.headers, body)
         error.hide(self._secrets)  # some repeat what they were sent
         return error
+
+    def _astray(self, answer: Answer) -> UpstreamError:
+        place = answer.headers.get("location", "").partition("?")[0][:_LONGEST_PLACE]
+        return UpstreamProtocolError(
+            f"{self.name} answered HTTP {answer.status} and points to {place!r}; "
+            f"is {self.base_url!r} the right address?",
+            provider=self.name,
+        )
 
     async def _whole(self, answer: Answer) -> bytes:
         with self._translated():
@@ -312,7 +331,7 @@ class HTTPProvider:
 
     def _check_framing(self, answer: Answer) -> None:
         content_type = answer.headers.get("content-type", "")
-        if content_type.startswith("text/html"):
+        if content_type.lower().startswith("text/html"):
             raise UpstreamProtocolError(
                 f"{self.name} answered {content_type!r} where a stream was asked for; "
                 f"is {self.base_url!r} the right address?",
@@ -332,4 +351,4 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _is_json(answer: Answer) -> bool:
     content_type: str = answer.headers.get("content-type", "")
-    return content_type.partition(";")[0].strip() == "application/json"
+    return content_type.partition(";")[0].strip().lower() == "application/json"

@@ -5,12 +5,14 @@ import gzip
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from both_loops import anyio_backend
 from upstream import Exchange, upstream
 from wordy import ASK, ASK_WHOLE, Asking, Words, ask, providers, texts, three_words
 
+from responses_mw.connections import Decoded, read_body
 from responses_mw.deltas import TextDelta, UpstreamInfo
 from responses_mw.errors import (
     UpstreamProtocolError,
@@ -64,6 +66,14 @@ async def test_an_upstream_that_does_not_stream_is_read_whole(ask: Asking) -> No
         assert texts(await ask(server.url)) == ["all of it"]
 
 
+async def test_a_media_type_has_no_case(ask: Asking) -> None:
+    async def whole(exchange: Exchange) -> None:
+        await exchange.whole("all of it", content_type="Application/JSON")
+
+    async with upstream(whole) as server:
+        assert texts(await ask(server.url)) == ["all of it"]
+
+
 async def test_a_compressed_stream_is_read(ask: Asking) -> None:
     async def compressed(exchange: Exchange) -> None:
         head = {"content-type": "text/event-stream", "content-encoding": "gzip"}
@@ -84,6 +94,36 @@ async def test_a_broken_encoding_is_the_upstreams_error(ask: Asking) -> None:
             await ask(server.url, ASK_WHOLE)
 
 
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
+async def test_a_coding_that_was_not_asked_for_is_named(ask: Asking, coding: str) -> None:
+    async def packed(exchange: Exchange) -> None:
+        await exchange.whole(b"...", content_encoding=coding)
+
+    async with upstream(packed) as server:
+        with pytest.raises(UpstreamProtocolError, match=f"content-encoding '{coding}'"):
+            await ask(server.url, ASK_WHOLE)
+
+
+async def test_what_unpacks_without_end_is_not_unpacked_at_once() -> None:
+    read = 0
+
+    class Packed:
+        status = 200
+        headers: ClassVar = {"content-encoding": "gzip"}
+
+        async def read(self) -> bytes:
+            nonlocal read
+            read += 1
+            return gzip.compress(bytes(64 * 1024 * 1024)) if read == 1 else b""
+
+        async def aclose(self) -> None: ...
+
+    answer = Decoded(Packed())
+    assert 0 < len(await answer.read()) < 8 * 1024 * 1024
+    with pytest.raises(UpstreamProtocolError, match="longer than"):
+        await read_body(answer, 1024 * 1024)
+
+
 async def test_a_refusal_keeps_its_status_and_its_time(ask: Asking) -> None:
     async def busy(exchange: Exchange) -> None:
         await exchange.whole({"error": {"message": "slow down"}}, 429, retry_after="7")
@@ -93,6 +133,45 @@ async def test_a_refusal_keeps_its_status_and_its_time(ask: Asking) -> None:
             await ask(server.url)
     assert caught.value.status == 429
     assert caught.value.headers["Retry-After"] == "7"
+
+
+@pytest.mark.parametrize("turn", [ASK, ASK_WHOLE], ids=["stream", "whole"])
+async def test_a_redirect_is_told_and_not_followed(ask: Asking, turn: Turn) -> None:
+    """Before anything is said: another deployment can be asked."""
+
+    async def elsewhere(exchange: Exchange) -> None:
+        await exchange.whole(b"", 307, location="https://other/v1?key=secret")
+
+    async with upstream(elsewhere) as server:
+        with pytest.raises(UpstreamProtocolError, match="307 and points to 'https://other/v1';"):
+            await ask(server.url, turn)
+        provider = HTTPProvider(Words(), base_url=server.url)
+        with pytest.raises(UpstreamProtocolError):
+            await anext(provider.stream(turn))
+        await provider.aclose()
+    assert len(server.exchanges) == 2
+
+
+@pytest.mark.parametrize("how", ["silent", "cut", "not gzip", "br"])
+async def test_a_refusal_whose_body_does_not_come_keeps_its_status(
+    ask: Asking, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("responses_mw.transport._MAX_ERROR_S", 0.1)
+    coding = {"not gzip": {"content-encoding": "gzip"}, "br": {"content-encoding": "br"}}
+
+    async def busy(exchange: Exchange) -> None:
+        head = {"content-length": "9", "retry-after": "7", **coding.get(how, {})}
+        await exchange.head(429, head)
+        if how == "silent":
+            await exchange.gone.wait()
+        else:
+            await exchange.send(b"too many!"[: 3 if how == "cut" else 9])
+            exchange.writer.close()
+
+    async with upstream(busy) as server:
+        with pytest.raises(UpstreamRefused) as caught:
+            await ask(server.url)
+    assert (caught.value.status, caught.value.headers["Retry-After"]) == (429, "7")
 
 
 async def test_nobody_listening_is_unavailable_after_a_few_tries(ask: Asking) -> None:
