@@ -136,15 +136,37 @@ def said_in(history: History, hidden: Collection[str]) -> History:
     """Without the items that were deleted from a conversation."""
     if not hidden:
         return history
-    turns = [_without(turn, hidden) for turn in history.turns]
+    taken: dict[str, int] = {}
+    turns = [_without(turn, hidden, taken) for turn in history.turns]
     return History(history.status, turns, history.deployment, history.chain)
 
 
-def _without(turn: StoredTurn, hidden: Collection[str]) -> StoredTurn:
-    kept_input = [item for item in turn.input if item.get("id") not in hidden]
-    output = [item for item in turn.output if item.get("id") not in hidden]
+def _without(turn: StoredTurn, hidden: Collection[str], taken: dict[str, int]) -> StoredTurn:
+    kept_input = [item for item in turn.input if _listed_id(item, taken) not in hidden]
+    output = [item for item in turn.output if _listed_id(item, taken) not in hidden]
     whole = len(output) == len(turn.output)
     return StoredTurn(kept_input, output, turn.native if whole else None)
+
+
+def listed(history: History, hidden: Collection[str]) -> list[Item]:
+    """What is left of a conversation, each item under an id of its own."""
+    taken: dict[str, int] = {}
+    items = [item for turn in history.turns for item in (*turn.input, *turn.output)]
+    named = [{**item, "id": _listed_id(item, taken)} for item in items]
+    return [item for item in named if item["id"] not in hidden]
+
+
+def _listed_id(item: Item, taken: dict[str, int]) -> str:
+    """Clients may send an id twice: who pages by it would go in circles. It stays the first item's,
+    and the others' get a number behind it. `taken` are the ids before it, and must have been told
+    every item before it."""
+    id: str = item["id"]
+    given = id
+    while id in taken:
+        taken[given] += 1
+        id = f"{given}_{taken[given]}"
+    taken[id] = 0
+    return id
 
 
 def _check_new(items: Sequence[Item], calls: frozenset[Any]) -> frozenset[Any]:

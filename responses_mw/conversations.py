@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from responses_mw.conversation import said_in
+from responses_mw.conversation import listed
 from responses_mw.errors import InvalidRequest, NotFound
-from responses_mw.ids import input_item_id, new_id
-from responses_mw.items import normalise, type_of
+from responses_mw.ids import new_id
+from responses_mw.items import stored_items
 from responses_mw.preparation import Preparation, kept
 from responses_mw.preparation import conversation_not_found as not_found
 from responses_mw.runtime import Runtime
@@ -103,8 +103,7 @@ class Conversations:
         history = await kept(self._store.history(id, owner=self._owner))
         if conversation is None or history is None:
             raise not_found(id)
-        said = said_in(history, conversation.hidden)
-        return [item for turn in said.turns for item in (*turn.input, *turn.output)]
+        return listed(history, conversation.hidden)
 
     async def _append(self, id: str, items: Sequence[Item]) -> None:
         async def append() -> bool:
@@ -126,7 +125,4 @@ def page_body(items: Sequence[Item], *, has_more: bool) -> dict[str, Any]:
 
 def _with_ids(items: Sequence[Item]) -> list[Item]:
     """Items that no response made: their random part is of their own."""
-    added_by = new_id("added")
-    return [
-        normalise(item, input_item_id(added_by, type_of(item), n)) for n, item in enumerate(items)
-    ]
+    return stored_items(items, new_id("added"))

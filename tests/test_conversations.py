@@ -104,6 +104,30 @@ async def test_deleting_an_item_takes_it_out_of_the_conversation_alone(
     assert len(inputs.data) == 1
 
 
+async def test_items_that_came_under_one_id_are_listed_and_deleted_apart(
+    client: AsyncOpenAI,
+) -> None:
+    id = (await client.conversations.create()).id
+    for words in (["a", "b"], ["c"]):
+        items: Any = [{"id": "msg_mine", **said(word)} for word in words]
+        await client.conversations.items.create(id, items=items)
+    turn = await client.responses.create(model="echo", input=items, conversation=id)
+
+    listed: list[Any] = []
+    async for item in client.conversations.items.list(id, limit=1, order="asc"):
+        listed.append(item)
+        assert len(listed) <= 5, "in circles"
+    ids = [item.id for item in listed]
+    assert len(set(ids)) == 5
+    assert ids[0] == "msg_mine"
+    for item in listed:
+        assert await client.conversations.items.retrieve(item.id, conversation_id=id) == item
+    await client.conversations.items.delete(ids[2], conversation_id=id)
+    assert await texts(client, id) == ["a", "b", "c", turn.output_text]
+    again = await client.responses.create(model="echo", input="d", conversation=id)
+    assert "\n".join(again.output_text.splitlines()[:3]) == "user: a\nuser: b\nuser: c"
+
+
 async def test_updating_and_deleting(client: AsyncOpenAI) -> None:
     made = await client.conversations.create(metadata={"a": "b"})
     changed = await client.conversations.update(made.id, metadata={"c": "d"})
