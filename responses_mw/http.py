@@ -234,7 +234,9 @@ def caller_of(connection: HTTPConnection, owner: str) -> Caller:
         owner,
         key=None if key is None else key.id,
         models=None if key is None else key.models,
-        session=headers.get("x-litellm-session-id") or headers.get("x-session-id"),
+        session=headers.get("x-litellm-session-id")
+        or headers.get("x-session-id")
+        or headers.get("x-litellm-trace-id"),
         tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()),
         timeout_s=_seconds(headers.get("x-litellm-timeout")),
         retries=_retries(headers.get("x-litellm-num-retries", "")),

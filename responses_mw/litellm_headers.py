@@ -1,6 +1,6 @@
 """LiteLLM's headers in requests: those that mean nothing here are named in a warning, once.
 
-What the others mean, `http.caller_of` says.
+What the others mean, `http.caller_of` says; of a key, `cli.gate`.
 """
 
 import logging
@@ -10,7 +10,9 @@ logger = logging.getLogger("responses_mw")
 
 _FAMILY = b"x-litellm-"
 HONOURED = frozenset({
+    b"x-litellm-api-key",
     b"x-litellm-session-id",
+    b"x-litellm-trace-id",
     b"x-litellm-tags",
     b"x-litellm-timeout",
     b"x-litellm-num-retries",

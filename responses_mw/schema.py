@@ -50,20 +50,26 @@ _MOST_NAMES = 100
 """More than any object here knows."""
 
 
-def _few(given: Any) -> Any:
+def _pairs(given: Any) -> Any:
+    """LiteLLM's clients send `tags` as a list: it is kept as text, which `asked` takes apart."""
+    if not isinstance(given, dict):
+        return given
     # Only the first error is told, and millions of them cost minutes.
-    if isinstance(given, dict) and len(given) > _MOST_PAIRS:
+    if len(given) > _MOST_PAIRS:
         raise PydanticKnownError(
             "too_long",
             {"field_type": "Dictionary", "max_length": _MOST_PAIRS, "actual_length": len(given)},
         )
+    tags = given.get("tags")
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        return {**given, "tags": ",".join(tags)}
     return given
 
 
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
     Field(max_length=_MOST_PAIRS),
-    BeforeValidator(_few),
+    BeforeValidator(_pairs),
 ]
 
 _NAME = re.compile(r"^(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")

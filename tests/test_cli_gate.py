@@ -58,3 +58,11 @@ async def test_without_a_key_only_loopback_may_be_addressed(
 
 async def test_a_key_that_is_not_ascii_is_compared_whole() -> None:
     assert (await passed("schlüssel", authorization="Bearer schl"))[0] is False
+
+
+@pytest.mark.parametrize("header", ["x-litellm-api-key", "api-key"])
+async def test_a_key_may_stand_where_other_clients_put_it(header: str) -> None:
+    assert (await passed("sk-1", **{header: "sk-1"}))[0]
+    assert (await passed("sk-1", **{header: "Bearer sk-1"}))[0]
+    assert not (await passed("sk-1", **{header: "sk-2"}))[0]
+    assert not (await passed("sk-1", **{header: "sk-1", "authorization": "Bearer sk-2"}))[0]

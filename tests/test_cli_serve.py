@@ -70,7 +70,7 @@ def test_without_the_key_every_route_is_a_401(
     assert answer.headers["x-request-id"].startswith("req_")
 
 
-@pytest.mark.parametrize("prefix", ["/v1", ""])
+@pytest.mark.parametrize("prefix", ["/v1", "/openai/v1", ""])
 def test_routes_answer_under_v1_and_under_the_root(guarded: Server, prefix: str) -> None:
     root = guarded.root + prefix
     made = httpx.post(
@@ -83,9 +83,14 @@ def test_routes_answer_under_v1_and_under_the_root(guarded: Server, prefix: str)
     assert httpx.get(f"{root}/models/echo", headers=BEARER).json()["object"] == "model"
     described = httpx.get(f"{root}/openapi.json", headers=BEARER).json()
     assert described["servers"] == [{"url": prefix or "/"}]
+
+
+def test_health_is_open_and_has_litellms_names_too(guarded: Server) -> None:
     ready = {"status": "ok", "deployments": {"healthy": 1}}
-    assert httpx.get(f"{root}/health/ready").json() == ready
-    assert httpx.get(f"{root}/health/live").json() == {"status": "ok"}
+    for path in ("/health/ready", "/v1/health/ready", "/health/readiness"):
+        assert httpx.get(guarded.root + path).json() == ready
+    for path in ("/health/live", "/v1/health/live", "/health/liveliness", "/health/liveness"):
+        assert httpx.get(guarded.root + path).json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize(

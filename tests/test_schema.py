@@ -48,6 +48,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"metadata": []}, "metadata", TYPE),
     ({"metadata": {"a": {"b": 1}}}, "metadata.a", TYPE),
     ({"metadata": {"a": 1}}, "metadata.a", TYPE),
+    ({"metadata": {"a": ["b"]}}, "metadata.a", TYPE),
+    ({"metadata": {"tags": ["b", 1]}}, "metadata.tags", TYPE),
     ({"metadata": {f"k{n}": "v" for n in range(17)}}, "metadata", VALUE),
     ({"metadata": {"k" * 65: "v"}}, "metadata." + "k" * 65, VALUE),
     ({"metadata": {"k": "v" * 513}}, "metadata.k", VALUE),

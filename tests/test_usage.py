@@ -195,14 +195,15 @@ async def test_tags_come_from_a_header_and_from_metadata(store: SessionStore) ->
     app = application(store, Metered())
     async with app.lifespan(), client(app) as http:
         await ask(http, headers={"x-litellm-tags": "red, blue"}, metadata={"tags": "blue,green"})
-        await ask(http, metadata={"tags": "green"}, store=False)
+        listed = await ask(http, metadata={"tags": ["green", "grey"]})
         await ask(http)
         totals = await usage(http, group_by="tag")
         (green,) = await usage(http, tag="green")
 
     counts = {total["tag"]: total["requests"] for total in totals}
-    assert counts == {"red": 1, "blue": 1, "green": 2, None: 1}
+    assert counts == {"red": 1, "blue": 1, "green": 2, "grey": 1, None: 1}
     assert green["requests"] == 2
+    assert listed.json()["metadata"] == {"tags": "green,grey"}
 
 
 async def test_an_end_user_is_the_safety_identifier_or_else_the_user(store: SessionStore) -> None:

@@ -27,8 +27,8 @@ async def _no_virtual_keys(_secret: str) -> None:
 
 
 class Gate:
-    """With `key`, `Authorization: Bearer` must carry it, or a virtual key, which `find` knows;
-    without, loopback must be addressed. Who holds the key, or needs none, is the master.
+    """With `key`, a request must carry it, or a virtual key, which `find` knows; without, loopback
+    must be addressed. Who holds the key, or needs none, is the master.
 
     The latter is against web pages: a browser lets any page post to 127.0.0.1, and read the answers
     after rebinding a name of its own to it. Host or Origin give both away.
@@ -65,8 +65,7 @@ class Gate:
     async def _bearer(self, headers: Headers) -> Bearer:
         if self._digest is None:
             _refuse_foreign_page(headers)
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given.strip() if scheme.lower() == "bearer" else ""
+        given = _given(headers)
         if given.startswith(PREFIX):
             found = await self._find(given)
             if found is not None:
@@ -78,6 +77,15 @@ class Gate:
         if self._digest is None or not hmac.compare_digest(_digest(given), self._digest):
             raise _unauthorized("Incorrect API key provided.")
         return Bearer()
+
+
+def _given(headers: Headers) -> str:
+    """What follows `Authorization: Bearer`, else where clients of LiteLLM and Azure put a key."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    given = headers.get("x-litellm-api-key") or headers.get("api-key") or ""
+    return given.removeprefix("Bearer ").strip()
 
 
 def _unauthorized(message: str) -> Unauthorized:

@@ -22,6 +22,13 @@ from stores.accounts import StoredKey
 from stores.base import StoreError
 
 _ROOT = "/v1"
+_AZURES = "/openai/v1"
+_ALSO = {
+    "/health/liveliness": "/health/live",
+    "/health/liveness": "/health/live",
+    "/health/readiness": "/health/ready",
+}
+"""What probes that were written for LiteLLM ask."""
 
 
 class Standalone:
@@ -43,6 +50,9 @@ class Standalone:
         self._forwarded: Any = ProxyHeadersMiddleware(drain, trusted_hosts=trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        also = _ALSO.get(scope.get("path", ""))
+        if also is not None:
+            scope = {**scope, "path": also}
         # Reading addresses costs as much as finding a route does.
         through_proxy = any(
             name.startswith(b"x-forwarded-") for name, _ in scope.get("headers", ())
@@ -54,9 +64,11 @@ class Standalone:
         if scope["type"] == "lifespan":
             await self._living(scope, receive, send)
             return
-        if scope["path"].startswith(_ROOT + "/"):
-            root = scope.get("root_path", "") + _ROOT
-            scope = {**scope, "root_path": root, "app_root_path": root}
+        path = scope["path"]
+        if path.startswith(_ROOT + "/"):
+            scope = _under(_ROOT, scope)
+        elif path.startswith(_AZURES + "/"):
+            scope = _under(_AZURES, scope)
         await self._responses(scope, receive, send)
 
     async def _find(self, secret: str) -> StoredKey | None:
@@ -70,3 +82,8 @@ class Standalone:
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         async with self._responses.lifespan(), self._drain.heeding_signals():
             yield
+
+
+def _under(prefix: str, scope: Scope) -> Scope:
+    root = scope.get("root_path", "") + prefix
+    return {**scope, "root_path": root, "app_root_path": root}

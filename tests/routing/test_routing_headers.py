@@ -16,7 +16,7 @@ def application(models: dict[str, Any], **routing: Any) -> ResponsesApp:
     return ResponsesApp(store="memory://", models=models, routing=Routing(**routing))
 
 
-@pytest.mark.parametrize("header", ["x-session-id", "x-litellm-session-id"])
+@pytest.mark.parametrize("header", ["x-session-id", "x-litellm-session-id", "x-litellm-trace-id"])
 async def test_a_session_stays_with_the_deployment_that_answered_it(header: str) -> None:
     async with upstreams(*[saying(id) for id in "abc"]) as places:
         models = {"m": [at(place, id) for place, id in zip(places, "abc", strict=True)]}
