@@ -4,13 +4,14 @@ LiteLLM's keys become `Routing` and fields of `Deployment` here; what they do st
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from responses_mw.config_table import Table
 from responses_mw.errors import ConfigurationError
 from responses_mw.fees import SEARCH_SIZES
 from responses_mw.routing.options import CONTINUITY, Routing
+from responses_mw.schema import Effort, Summary
 
 PRICES = (
     "input_cost_per_token",
@@ -24,6 +25,9 @@ PRICES = (
     "file_search_cost_per_1k_calls",
     "output_cost_per_image",
 )
+_NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+_LENGTHS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
+"""All mean the same here; the first goes first."""
 _SEARCH = "search_context_cost_per_query"
 _WITHOUT_EFFECT_HERE = (
     "forward_client_headers_by_model_group",
@@ -54,6 +58,7 @@ def deployment_fields(params: Table, entry: Table, info: Table) -> dict[str, Any
     known = {name: price for name, price in prices.items() if price is not None}
     if known:
         found["prices"] = known
+    found["defaults"] = _defaults(params) or None
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -90,6 +95,24 @@ def routing(router: Table, litellm: Table) -> Routing:
         return Routing(**{name: value for name, value in found.items() if value is not None})
     except ConfigurationError as error:
         raise ConfigurationError(f"{router.path}: {error.message}") from error
+
+
+def _defaults(params: Table) -> dict[str, Any]:
+    """What holds where a client says nothing, as options of a Turn."""
+    both = params.is_table("reasoning_effort")
+    reasoning = params.table("reasoning_effort" if both else "reasoning")
+    effort = None if both else params.one_of("reasoning_effort", get_args(Effort))
+    lengths = [params.integer(key) for key in _LENGTHS]
+    found: dict[str, Any] = {key: params.number(key) for key in _NUMBERS}
+    found |= {
+        "max_output_tokens": next((length for length in lengths if length is not None), None),
+        "reasoning_effort": _either(reasoning.one_of("effort", get_args(Effort)), effort),
+        "reasoning_summary": reasoning.one_of("summary", get_args(Summary)),
+        "verbosity": params.text("verbosity"),
+        "service_tier": params.text("service_tier"),
+    }
+    reasoning.finish()
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _limit(key: str, *tables: Table) -> int | None:

@@ -261,3 +261,32 @@ def test_a_file_may_include_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", ["ollama_chat", "cohere_chat"])
 def test_a_provider_may_have_two_names(prefix: str) -> None:
     assert asked(only(f"{prefix}/x")).name == prefix.removesuffix("_chat")
+
+
+@pytest.mark.parametrize(
+    ("params", "defaults"),
+    [
+        ({"temperature": 0.2, "top_p": "0.5"}, {"temperature": 0.2, "top_p": 0.5}),
+        ({"max_tokens": 100}, {"max_output_tokens": 100}),
+        ({"max_tokens": 100, "max_output_tokens": 50}, {"max_output_tokens": 50}),
+        ({"reasoning_effort": "high"}, {"reasoning_effort": "high"}),
+        (
+            {"reasoning_effort": {"effort": "low", "summary": "auto"}},
+            {"reasoning_effort": "low", "reasoning_summary": "auto"},
+        ),
+        ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
+        (
+            {"service_tier": "flex", "verbosity": "low"},
+            {"service_tier": "flex", "verbosity": "low"},
+        ),
+    ],
+)
+def test_options_of_an_entry_are_its_defaults(
+    params: dict[str, Any], defaults: dict[str, Any]
+) -> None:
+    assert only("openai/gpt-5", params=params).defaults == defaults
+
+
+def test_an_effort_that_nobody_knows_is_said_to_be_none() -> None:
+    with pytest.raises(ConfigurationError, match="reasoning_effort must be one of none, minimal"):
+        only("openai/gpt-5", params={"reasoning_effort": "heroic"})

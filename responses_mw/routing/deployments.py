@@ -6,7 +6,7 @@ What is learnt of a deployment while it is asked stands in `standing`.
 import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from responses_mw.cost import Prices
 from responses_mw.deltas import Delta
@@ -14,6 +14,7 @@ from responses_mw.errors import ConfigurationError
 from responses_mw.turn import Turn
 
 WILDCARD = "*"
+_OPTIONS = {field.name for field in dataclasses.fields(Turn) if field.default is None}
 
 
 @runtime_checkable
@@ -78,12 +79,19 @@ class Deployment:
     """How long a streamed answer may take to say something."""
     idle_s: float | None = None
     """How long a streamed answer may then be silent."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Options of a Turn (`temperature`, `max_output_tokens`, ...) that hold where a client says
+    nothing."""
 
     def as_asked(self, turn: Turn) -> Turn:
-        """The turn under this deployment's own name for the model."""
-        if self.model is None or self.model == turn.model:
-            return turn
-        return turn.under(self.model)
+        """The turn under this deployment's own name for the model, with its defaults."""
+        if self.model is not None and self.model != turn.model:
+            turn = turn.under(self.model)
+        return turn if not self.defaults else self._with_defaults(turn)
+
+    def _with_defaults(self, turn: Turn) -> Turn:
+        unsaid = {name: to for name, to in self.defaults.items() if getattr(turn, name) is None}
+        return dataclasses.replace(turn, **unsaid)
 
 
 Models = Mapping[str, Provider | Deployment | Sequence[Deployment]]
@@ -105,6 +113,8 @@ def deployments_of(
                 "a Deployment around a Provider (an object with a method stream(turn)) is needed"
             )
         Prices.told(entry.prices)  # what is no price stops the start
+        if unknown := sorted(set(entry.defaults) - _OPTIONS):
+            raise ConfigurationError(f"models[{name!r}][{n}].defaults: a turn has no {unknown}")
         id = entry.id or (name if len(given) == 1 else f"{name}-{n}")
         found.append(dataclasses.replace(entry, id=id))
     if not found:

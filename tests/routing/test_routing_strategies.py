@@ -237,3 +237,20 @@ async def test_an_alias_is_another_name_and_may_be_hidden() -> None:
 def test_wrong_rules_are_refused_at_the_start(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Routing(**wrong)
+
+
+async def test_defaults_of_a_deployment_hold_where_a_client_says_nothing() -> None:
+    async with upstreams(saying("a")) as (place,):
+        defaults = {"temperature": 0.2, "max_output_tokens": 100}
+        app = ResponsesApp(store="memory://", models={"m": [at(place, defaults=defaults)]})
+        async with app.lifespan(), openai_client(app) as client:
+            await client.responses.create(model="m", input="hi")
+            await client.responses.create(model="m", input="hi", temperature=0, store=False)
+    told = [(each.json["temperature"], each.json["max_tokens"]) for each in place.exchanges]
+    assert told == [(0.2, 100), (0, 100)]
+
+
+def test_a_default_that_no_turn_has_stops_the_start() -> None:
+    models = {"m": Deployment(EchoProvider(), defaults={"max_tokens": 5})}
+    with pytest.raises(ConfigurationError, match=r"models\['m'\]\[0\]\.defaults: .*'max_tokens'"):
+        Directory(models, Routing())
