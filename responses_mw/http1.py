@@ -14,6 +14,13 @@ import httptools
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_WAITING_BYTES = 256 * 1024
 """Of an answer that nobody reads yet; then its sender has to wait."""
+_LENIENT = {
+    "lenient_headers": True,
+    "lenient_optional_cr_before_lf": True,
+    "lenient_spaces_after_chunk_size": True,
+}
+"""What old servers send and clients read: headers in several lines (RFC 9112, 5.2), lines without a
+return (2.2), spaces behind a chunk's size. An answer ends at the same byte."""
 
 
 class NoConnection(OSError):
@@ -39,6 +46,7 @@ class Answer:
         self._chunks: list[bytes] = []
         self.on_body = self._chunks.append
         self._parser: Any = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(**_LENIENT)
         self._waiter: asyncio.Future[None] | None = None
         self._complete = False
         self._reusable = False
@@ -67,6 +75,7 @@ class Answer:
         self._size = 0
         if self._paused and self._connection is not None:
             self._paused = False
+            self._heard_at = self._loop.time()  # it was not silent: it had to wait
             self._connection.resume()
         return chunk
 
@@ -111,6 +120,11 @@ class Answer:
             if self._size > _MAX_HEAD_BYTES:
                 self.end(ConnectionBroke(f"its headers are longer than {_MAX_HEAD_BYTES} bytes"))
         elif self._size > _MAX_WAITING_BYTES and not self._paused and self._connection is not None:
+            if not self._chunks:  # whoever waits for its body would wait for ever
+                self.end(
+                    ConnectionBroke(f"its trailers are longer than {_MAX_WAITING_BYTES} bytes")
+                )
+                return
             self._paused = True
             self._connection.pause()
         self._wake()
@@ -160,6 +174,8 @@ class Answer:
         if status >= 200:
             self.status = status
             self._size = 0
+        elif status < 100:
+            raise ValueError(f"the status {status}")
         else:  # 100 Continue, 103 Early Hints
             self.headers = {}
 

@@ -35,7 +35,9 @@ class Pool:
         idle_s: float,
     ) -> None:
         url = httpx.URL(base_url)
-        self._host, self._port = url.host, url.port or (80 if context is None else 443)
+        # `host` is as it is written, which the resolver encodes by older rules than the Host header.
+        self._host = url.raw_host.decode()
+        self._port = url.port or (80 if context is None else 443)
         self._context = context
         self._connect_s, self._silence_s, self._idle_s = connect_s, silence_s, idle_s
         self._all: WeakSet[Connection] = WeakSet()

@@ -39,6 +39,11 @@ WELL = {
         b"abc",
     ),
 }
+WELL |= {
+    "a header in two lines": (LENGTH.replace(b"\r\n\r\n", b"\r\nX: y,\r\n z\r\n\r\n"), b"abc"),
+    "lines without returns": (LENGTH.replace(b"\r", b""), b"abc"),
+    "spaces behind a size": (CHUNKS.replace(b"2;x=y", b"2  "), b"abc"),
+}
 UNTIL_CLOSED = (b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nabc", b"abc")
 
 BROKEN = {
@@ -62,6 +67,11 @@ BROKEN = {
     "another protocol": (
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
         "another protocol",
+    ),
+    "no status": (b"HTTP/1.1 099 What\r\nContent-Length: 0\r\n\r\n", "no HTTP"),
+    "no end of trailers": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * 200_000,
+        "trailers are longer than",
     ),
     "no end of headers": (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000, "longer than"),
 }
@@ -166,6 +176,24 @@ async def test_an_upstream_is_not_called_silent_while_nobody_listens() -> None:
         assert await answer.read() == b"abc"
         await asyncio.sleep(0.4)
         assert await answer.read() == b"def"
+
+
+async def test_an_upstream_that_had_to_wait_was_not_silent() -> None:
+    many = bytes(256 * 1024 + 1)  # after the last of them nothing more is read
+
+    async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_from(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(many) + 3))
+        await asyncio.sleep(0.02)
+        writer.write(many)
+        await asyncio.sleep(0.5)
+        writer.write(b"abc")
+        await reader.read()
+
+    async with serving(waits) as url, connected(url, silence_s=0.2) as connections:
+        answer = await post(connections, url)
+        await asyncio.sleep(0.35)
+        assert await body_of(answer) == many + b"abc"
 
 
 async def test_what_nobody_reads_waits_with_its_sender() -> None:

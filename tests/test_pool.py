@@ -177,6 +177,23 @@ async def test_a_host_that_is_not_there_was_never_asked(url: str) -> None:
             await post(connections, url)
 
 
+async def test_a_host_is_looked_up_under_the_name_that_it_is_asked_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An older encoding makes another domain of it, that may be somebody else's."""
+    url, asked = "http://stra\u00dfe.invalid", list[str]()
+
+    async def looked_up(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        raise OSError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", looked_up)
+    async with connected(url) as connections:
+        with pytest.raises(NoConnection):
+            await post(connections, url)
+    assert asked == [address_of(url).netloc]
+
+
 def test_credentials_of_an_address_become_a_header() -> None:
     assert without_credentials("http://h:1/v1") == ("http://h:1/v1", None)
     assert without_credentials("http://me:p%40ss@h:1/v1") == (
