@@ -35,7 +35,7 @@ class Pool:
         idle_s: float,
     ) -> None:
         url = httpx.URL(base_url)
-        # `host` is as it is written, which the resolver encodes by older rules than the Host header.
+        # `host` is as it was written: the resolver encodes it by older rules than a Host header.
         self._host = url.raw_host.decode()
         self._port = url.port or (80 if context is None else 443)
         self._context = context
