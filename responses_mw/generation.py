@@ -14,7 +14,7 @@ from typing import Any
 from responses_mw.assembler import ResponseAssembler
 from responses_mw.envelope import shrunk
 from responses_mw.errors import ResponsesError
-from responses_mw.keeping import Record, outcome_of
+from responses_mw.keeping import Record, is_kept, outcome_of
 from responses_mw.listening import Listener, Signal
 from responses_mw.noting import Noting
 from responses_mw.output_items import Event, Told, end_of
@@ -349,7 +349,8 @@ class Generation:
         outcome = self._outcome()
 
         async def finish() -> bool:
-            return await store.finish(id, outcome, owner=owner, lease=lease)
+            kept = await store.finish(id, outcome, owner=owner, lease=lease)
+            return kept or await is_kept(record, outcome)
 
         # The answer is paid for, and while the lease holds nobody else can give it.
         if not await persistently(finish, seconds=self._settings.lease_s):

@@ -30,5 +30,13 @@ def outcome_of(assembler: ResponseAssembler) -> Outcome:
     return Outcome(assembler.status, shrunk(assembler.envelope), output, state, assembler.cuts)
 
 
+async def is_kept(record: Record, outcome: Outcome) -> bool:
+    """Whether the response has ended so already: a store that was cut off, or too slow to answer,
+    may have kept the end of which nobody heard."""
+    found = await record.store.get(record.id, owner=record.owner)
+    ended = None if found is None else (found.status, found.body, found.output)
+    return ended == (outcome.status, outcome.body, outcome.output)
+
+
 def lease_until(settings: Settings) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=settings.lease_s)

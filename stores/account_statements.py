@@ -47,6 +47,7 @@ def counting(first: int, source: str = "") -> str:
 
 
 COUNT = counting(1)
+COUNT_ONCE = COUNT.replace(AGAIN, "ON CONFLICT (response) DO NOTHING RETURNING 1")
 
 
 def charging(id: str, cost: str, tokens: str, minute: str) -> str:

@@ -36,7 +36,7 @@ from stores.base import (
 from stores.branch_ids import new_branch_id
 from stores.codec import decode, decode_turns, encode, from_micros, key, text, to_micros
 from stores.postgres_accounts import PostgresAccounts, counted, name_of
-from stores.postgres_conversations import PostgresConversations, lock
+from stores.postgres_conversations import PostgresConversations, check_free
 from stores.postgres_erasing import blank, erase_owner, trim
 from stores.postgres_pool import Connection, Database, possible
 
@@ -111,6 +111,9 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
             return False
 
         async def work(connection: Connection, lost: bool) -> bool:
+            place = None
+            if new.conversation is not None:
+                place = await connection.fetchrow(sql.LOCK_CONVERSATION, new.conversation, owner)
             if lost and await connection.fetchval(sql.RESERVED, id, owner, lease.worker, body):
                 return True
             row = (id, owner, self._branch_id(), *turn, *handle)
@@ -118,8 +121,9 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
                 return await connection.fetchval(sql.RESERVE_FIRST, *row) is not None
             reserve = sql.RESERVE_NEXT
             if new.conversation is not None:
-                if await lock(connection, new.conversation, owner) is None:
+                if place is None:
                     return False
+                await check_free(connection, new.conversation, place)
                 reserve = sql.RESERVE_IN_CONVERSATION
             return await connection.fetchval(reserve, *row, parent) is not None
 
@@ -157,12 +161,13 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
 
         async def work(connection: Connection, lost: bool) -> bool:
             end = (outcome.status, body)
-            if lost and await connection.fetchval(sql.FINISHED, id, owner, lease.attempt, *end):
-                return True
             held = (id, owner, lease.worker, lease.attempt)
             finish = sql.FINISH if usage is None else sql.FINISH_AND_COUNT
             row = (*held, *end, outcome.deployment, outcome.cost_nano, *turn, *(usage or ()))
-            return await connection.fetchval(finish, *row) is not None
+            if await connection.fetchval(finish, *row) is not None:
+                return True
+            done = (id, owner, lease.attempt, *end)
+            return lost and await connection.fetchval(sql.FINISHED, *done) is not None
 
         return await self._database.run(work)
 
@@ -229,7 +234,7 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
             if branch is None:
                 return lost  # the call that was cut off has done it
             if await connection.fetchval(statement, id, owner, *arguments) is None:
-                return False
+                return lost
             await trim(connection, [branch])
             return True
 

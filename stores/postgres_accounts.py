@@ -49,8 +49,6 @@ WHERE ($2::text IS NULL OR owners.owner = $2) AND NOT owners.owner = ANY ($3::te
 # Whoever finishes one of them at the same time goes before, or after with all that it says.
 LOCK_BELOW = summaries.BELOW + " ORDER BY t.branch, t.depth FOR UPDATE OF t"
 
-COUNTED = "SELECT 1 FROM rmw_usage WHERE response = $1"
-
 
 class PostgresAccounts(SessionStore):
     """Connections and the rest are PostgresStore's."""
@@ -67,9 +65,10 @@ class PostgresAccounts(SessionStore):
         async def work(connection: Connection, lost: bool) -> None:
             # Keys in one order: two workers that charge the same ones do not wait in a circle.
             for row in counted_rows:
-                if lost and await connection.fetchval(COUNTED, row[0]):
+                if not lost:
+                    await connection.execute(sql.COUNT, *row[:18])
+                elif await connection.fetchval(sql.COUNT_ONCE, *row[:18]) is None:
                     continue
-                await connection.execute(sql.COUNT, *row[:18])
                 if row[5] is not None:
                     await connection.execute(sql.CHARGE, row[5], *row[18:])
 

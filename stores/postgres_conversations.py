@@ -75,10 +75,12 @@ class PostgresConversations(SessionStore):
         input = encode(list(items), "items")
 
         async def work(connection: Connection, lost: bool) -> bool:
+            place = await connection.fetchrow(sql.LOCK_CONVERSATION, id, owner)
+            if place is None:
+                return False
             if lost and await connection.fetchval(sql.APPENDED, id, owner, input):
                 return True
-            if await lock(connection, id, owner) is None:
-                return False
+            await check_free(connection, id, place)
             row = (id, owner, self._branch_id(), input)
             return await connection.fetchval(sql.APPEND, *row) is not None
 
@@ -102,17 +104,14 @@ class PostgresConversations(SessionStore):
         return possible(id, owner) and await self._database.transact(work)
 
 
-async def lock(connection: Connection, id: str, owner: str) -> Any | None:
-    """The conversation's row, in which nothing runs; None if it is missing. Raises
-    ConversationLocked.
+async def check_free(connection: Connection, id: str, row: Any) -> None:
+    """`row` is the conversation's, locked. Raises ConversationLocked while a response runs in it.
 
-    Nobody frees the lock: who took it last has it for as long as that response runs.
+    Nobody frees that lock: who took it last has it for as long as that response runs.
     """
-    row = await connection.fetchrow(sql.LOCK_CONVERSATION, id, owner)
-    last = None if row is None else row["running"]
+    last = row["running"]
     if last is not None and await connection.fetchval(sql.RUNS, last, id):
         raise ConversationLocked(f"{last!r} runs in the conversation {id!r}")
-    return row
 
 
 def _hidden(row: Any) -> list[str]:

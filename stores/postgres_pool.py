@@ -38,8 +38,14 @@ _LOST = (
     asyncpg.InternalClientError,  # what a connection raises that was cut while nobody used it
     ConnectionError,
     FileNotFoundError,  # the socket of a server that starts again
+    asyncpg.ReadOnlySQLTransactionError,  # the server was the first one; another is it now
 )
-_AWAY = (ConnectionRefusedError, FileNotFoundError, asyncpg.CannotConnectNowError)
+_AWAY = (
+    ConnectionRefusedError,
+    FileNotFoundError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
 _BUSY = (
     *_COLLISION,
     asyncpg.TooManyConnectionsError,
@@ -110,7 +116,8 @@ class Database:
     async def run(self, work: Work[T]) -> T:
         """Calls `work(connection, lost)`; again if it collided with other work or was cut off.
 
-        `lost` says that an earlier call was cut off: what it sent may have been committed or not.
+        `lost` says that an earlier call was cut off: what it sent may have been committed or not,
+        or be under way still, holding its locks.
         A cancelled caller leaves the work running.
         """
         loop = asyncio.get_running_loop()
@@ -159,7 +166,7 @@ class Database:
                 if not _is_cut(error) or now() > until:
                     pause *= 2**tries
                     tries += 1
-                    if tries == TRIES or not _worth_retrying(error):
+                    if tries == TRIES or not _worth_retrying(error, lost=lost):
                         raise _ours(error) from error
             await asyncio.sleep(random.uniform(0.5, 1.5) * pause)  # not all of them at once
 
@@ -248,10 +255,11 @@ def _is_cut(error: BaseException) -> bool:
     return _is_lost(error) and not isinstance(error, _AWAY)
 
 
-def _worth_retrying(error: BaseException) -> bool:
+def _worth_retrying(error: BaseException, *, lost: bool) -> bool:
     if isinstance(error, asyncpg.UniqueViolationError):
-        # Two branches drew the same number; the next draw differs.
-        return error.table_name in ("rmw_branch", "rmw_turn")
+        # Two branches drew the same number; the next draw differs. Or the call that was cut off was
+        # committed meanwhile; the next one sees that.
+        return lost or error.table_name in ("rmw_branch", "rmw_turn")
     return isinstance(error, _COLLISION) or _is_lost(error)
 
 

@@ -70,6 +70,16 @@ async def test_an_end_that_cannot_be_kept_is_failed_by_a_worker_that_goes_on(
     assert (told["id"], told["status"]) == (kept.id, kept.status) == (kept.id, "failed")
 
 
+async def test_an_end_that_was_kept_unheard_is_the_end(
+    store: SessionStore, http: httpx.AsyncClient
+) -> None:
+    failing_once(store, "finish", StoreBusy("cut off"), after=True)
+    told = (await http.post("/responses", json={"model": "paced", "input": asking(1)})).json()
+    kept = (await http.get(f"/responses/{told['id']}")).json()
+    assert told == kept
+    assert told["status"] == "completed"
+
+
 async def test_a_reservation_of_which_nobody_hears_is_failed_by_a_worker_that_goes_on(
     store: SessionStore, http: httpx.AsyncClient
 ) -> None:
