@@ -66,6 +66,7 @@ class ResponsesApp(Starlette):
         callbacks: Sequence[Any] = (),
         observers: Observers = (),
     ) -> None:
+        _check_kinds(store, owner)
         self.settings = settings or Settings()
         self.store = open_store(store) if isinstance(store, str) else store
         self._router = Router(models, routing)
@@ -254,6 +255,16 @@ class ResponsesApp(Starlette):
         if not isinstance(owner, str):
             raise TypeError(f"owner() returned a {type(owner).__name__}, not a str or None")
         return owner
+
+
+def _check_kinds(store: object, owner: object) -> None:
+    """Here and not at the first request, where a wrong one would be a 500."""
+    if not isinstance(store, str | SessionStore):
+        kind = type(store).__name__
+        raise ConfigurationError(f"store is of type {kind}; a SessionStore or a URL is needed")
+    if owner is not None and not callable(owner):
+        kind = type(owner).__name__
+        raise ConfigurationError(f"owner is of type {kind}; a function of the request is needed")
 
 
 def _is_below(scope: Scope, path: str) -> bool:

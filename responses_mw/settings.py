@@ -1,8 +1,10 @@
 """How an application wants its responses served. Defaults are right for most."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, get_args
 
+from responses_mw.errors import ConfigurationError
 from responses_mw.output_items import RawReasoning
 from responses_mw.prompts import Prompts
 from responses_mw.records import Redact
@@ -75,3 +77,23 @@ class Settings:
     store."""
     prompts: Prompts | None = field(default=None, repr=False)
     """The templates that `prompt` may name: by id, or asked of a function of the application's."""
+
+    def __post_init__(self) -> None:
+        """What is no number would be found out late, by a task that nobody hears of."""
+        for each in fields(self):
+            if each.type in (int, float):
+                _check_number(each.name, getattr(self, each.name))
+        lifetimes = {f"owner_ttl_s[{owner!r}]": ttl for owner, ttl in self.owner_ttl_s.items()}
+        for name, ttl in {"ttl_s": self.ttl_s, **lifetimes}.items():
+            if ttl is not None:
+                _check_number(name, ttl)
+        if self.raw_reasoning not in (None, *get_args(RawReasoning)):
+            known = ", ".join(map(repr, get_args(RawReasoning)))
+            raise ConfigurationError(
+                f"Settings: raw_reasoning is {self.raw_reasoning!r}; it can be None, {known}"
+            )
+
+
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ConfigurationError(f"Settings: {name} is {value!r}; a number from 0 on is needed")

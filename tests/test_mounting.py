@@ -21,6 +21,7 @@ from responses_mw.app import ResponsesApp
 from responses_mw.errors import ConfigurationError
 from responses_mw.middleware import ResponsesMiddleware
 from responses_mw.router import Deployment
+from responses_mw.settings import Settings
 from responses_mw.testing import EchoProvider, ScriptedProvider, openai_client
 from stores import MemoryStore, SQLiteStore
 
@@ -257,12 +258,48 @@ async def test_fastapi_dependencies_of_the_host_are_not_in_the_way() -> None:
     [
         ({}, "models is empty"),
         ({"m": []}, "models['m'] is empty"),
-        ({"m": [EchoProvider()]}, r"models['m'][0] is a EchoProvider"),
-        ({"m": "gpt-4o"}, "models['m']"),
-        ({"m": Deployment(object())}, "models['m'][0]"),  # type: ignore[arg-type]
+        ([EchoProvider()], "models is of type list; a mapping from public names"),
+        ({"m": [EchoProvider()]}, "models['m'][0] is of type EchoProvider; a Deployment"),
+        ({"m": EchoProvider}, "models['m'] is the class EchoProvider; an object of it is needed"),
+        ({"m": "gpt-4o"}, "models['m'] is text; a Provider is needed"),
+        ({"m": Deployment(object())}, "models['m'] is of type object"),  # type: ignore[arg-type]
+        ({"m": [Deployment(object())]}, "models['m'][0] is of type"),  # type: ignore[arg-type]
     ],
 )
 def test_models_that_cannot_answer_are_refused_at_the_start(models: Any, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ResponsesApp(store="memory://", models=models)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"store": Path("conversations.db")},
+            "store is of type PosixPath; a SessionStore or a URL",
+        ),
+        ({"owner": "ann"}, "owner is of type str; a function of the request is needed"),
+    ],
+)
+def test_what_is_no_store_and_no_owner_is_refused_at_the_start(given: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ResponsesApp(**{"store": "memory://", "models": {"echo": EchoProvider()}, **given})
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ttl_s": "30d"}, "ttl_s is '30d'; a number from 0 on is needed"),
+        ({"owner_ttl_s": {"ann": "30d"}}, "owner_ttl_s['ann'] is '30d'"),
+        ({"drain_s": -1}, "drain_s is -1"),
+        ({"lease_s": float("nan")}, "lease_s is nan"),
+        ({"max_body_bytes": None}, "max_body_bytes is None"),
+        ({"raw_reasoning": "openia"}, "raw_reasoning is 'openia'; it can be None, 'openai', "),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(**given)
     assert message in caught.value.message

@@ -101,22 +101,40 @@ def deployments_of(
     name: str, given: Provider | Deployment | Sequence[Deployment]
 ) -> list[Deployment]:
     """Each with an id. Raises ConfigurationError for what is none."""
-    if isinstance(given, Deployment):
-        given = [given]
-    elif not isinstance(given, Sequence):
-        given = [Deployment(given)]
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        places = {f"models[{name!r}][{n}]": entry for n, entry in enumerate(given)}
+    else:
+        entry = given if isinstance(given, Deployment) else Deployment(given)
+        places = {f"models[{name!r}]": entry}
     found: list[Deployment] = []
-    for n, entry in enumerate(given):
-        if not isinstance(entry, Deployment) or not isinstance(entry.provider, Provider):
-            raise ConfigurationError(
-                f"models[{name!r}][{n}] is a {type(entry).__name__}; "
-                "a Deployment around a Provider (an object with a method stream(turn)) is needed"
-            )
-        Prices.told(entry.prices)  # what is no price stops the start
-        if unknown := sorted(set(entry.defaults) - _OPTIONS):
-            raise ConfigurationError(f"models[{name!r}][{n}].defaults: a turn has no {unknown}")
-        id = entry.id or (name if len(given) == 1 else f"{name}-{n}")
-        found.append(dataclasses.replace(entry, id=id))
+    for n, (place, deployment) in enumerate(places.items()):
+        _check(deployment, place)
+        Prices.told(deployment.prices)  # what is no price stops the start
+        if unknown := sorted(set(deployment.defaults) - _OPTIONS):
+            raise ConfigurationError(f"{place}.defaults: a turn has no {unknown}")
+        id = deployment.id or (name if len(places) == 1 else f"{name}-{n}")
+        found.append(dataclasses.replace(deployment, id=id))
     if not found:
         raise ConfigurationError(f"models[{name!r}] is empty: give it at least one deployment")
     return found
+
+
+def _check(deployment: object, place: str) -> None:
+    if not isinstance(deployment, Deployment):
+        kind = type(deployment).__name__
+        raise ConfigurationError(
+            f"{place} is of type {kind}; a Deployment around a Provider is needed in a list"
+        )
+    provider: object = deployment.provider
+    if isinstance(provider, type):
+        name = provider.__name__
+        raise ConfigurationError(f"{place} is the class {name}; an object of it is needed")
+    if isinstance(provider, str):
+        raise ConfigurationError(
+            f"{place} is text; a Provider is needed (names are for ResponsesApp.from_config)"
+        )
+    if not isinstance(provider, Provider):
+        raise ConfigurationError(
+            f"{place} is of type {type(provider).__name__}; a Provider (an object with a method "
+            "stream(turn)) or a Deployment around one is needed"
+        )

@@ -33,6 +33,12 @@ class Directory:
     """Raises ConfigurationError for no models, and for aliases and fallbacks that lead nowhere."""
 
     def __init__(self, models: Models, routing: Routing) -> None:
+        given: object = models
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(
+                f"models is of type {type(given).__name__}; a mapping from public names to "
+                "providers is needed"
+            )
         if not models:
             raise ConfigurationError("models is empty: name at least one model and its provider")
         self._aliases = dict(routing.aliases)
