@@ -252,5 +252,5 @@ async def test_defaults_of_a_deployment_hold_where_a_client_says_nothing() -> No
 
 def test_a_default_that_no_turn_has_stops_the_start() -> None:
     models = {"m": Deployment(EchoProvider(), defaults={"max_tokens": 5})}
-    with pytest.raises(ConfigurationError, match=r"models\['m'\]\[0\]\.defaults: .*'max_tokens'"):
+    with pytest.raises(ConfigurationError, match=r"models\['m'\]\.defaults: .*'max_tokens'"):
         Directory(models, Routing())
