@@ -242,13 +242,16 @@ _MODEL_TYPES = {
     "dict_type": "an object",
     "model_type": "an object",
 }
+_COUNTS = {
+    "string_too_short": "must not be empty",  # no model asks for more than one
+    "too_short": "must not be empty",
+    "too_long": "must have at most {max_length} entries, not {actual_length}",
+}
 _LIMITS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be one of {expected}",
-    "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "too_long": "must have at most {max_length} entries",
     "name": "may hold no control characters, and no '.' or '..' between slashes",
 }
 
@@ -263,6 +266,8 @@ def wrong_by_model(error: ErrorDetails, *, private: tuple[str, ...]) -> Wrong:
     if type_ in _MODEL_TYPES:
         return wrong_type(at, value, _MODEL_TYPES[type_])
     limits = {name: _plain(limit) for name, limit in error.get("ctx", {}).items()}
+    if type_ in _COUNTS:
+        return Wrong(at, _COUNTS[type_].format(**limits))
     problem = _LIMITS.get(type_, "is not valid").format(**limits)
     shown = f", not {show(value)}"
     return Wrong(at, problem if at.startswith(private) else problem + shown)

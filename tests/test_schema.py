@@ -226,6 +226,11 @@ def test_a_message_shows_what_is_allowed_and_what_was_sent() -> None:
     assert refusal({"model": "m", "input": "Hi.", "stream": "yes"}).message == (
         "'stream' must be a boolean, not a string."
     )
+    assert refusal({"model": "", "input": "Hi."}).message == "'model' must not be empty."
+    many = {str(n): "" for n in range(17)}
+    assert refusal({"model": "m", "input": "Hi.", "metadata": many}).message == (
+        "'metadata' must have at most 16 entries, not 17."
+    )
 
 
 SECRET = "attack at dawn"
