@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from responses_mw.errors import InvalidRequest
+from responses_mw.text_formats import text_with
 
 _PLACE = frozenset({
     "api_key", "api_base", "base_url", "api_version", "organization", "project", "tenant_id",
@@ -38,6 +39,9 @@ class CallOptions:
         """Takes them out of `asked`; what is left are parameters. Raises InvalidRequest."""
         place = {name: asked.pop(name) for name in list(asked) if _of_a_place(name)}
         named = _taken(asked, "litellm_metadata", Mapping) or {}
+        text_format = asked.pop("text_format", None)
+        if text_format is not None:
+            asked["text"] = text_with(text_format, asked.get("text"))
         return cls(
             place={name: value for name, value in place.items() if value is not None},
             headers=_taken(asked, "extra_headers", Mapping) or {},

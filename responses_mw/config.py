@@ -19,7 +19,7 @@ from responses_mw.adapters.base import Adapter
 from responses_mw.azure_upstreams import azure, azure_ai
 from responses_mw.by_model import ByModel
 from responses_mw.cloud_upstreams import bedrock, bedrock_mantle, vertex_ai
-from responses_mw.config_litellm import Credentials
+from responses_mw.config_litellm import Shared
 from responses_mw.config_table import Table, unset_variables
 from responses_mw.errors import ConfigurationError, InvalidRequest
 from responses_mw.key_making import duration
@@ -70,9 +70,9 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     top = Table(source, "", warnings, unset_variables(source))
     entries, general = top.tables("model_list"), top.table("general_settings")
     router, litellm = top.table("router_settings"), top.table("litellm_settings")
-    credentials = config_litellm.credentials(top)
+    shared = config_litellm.shared(top, router)
     top.finish(elsewhere=config_known.TOP)
-    models = _models(config_litellm.of_text(entries), credentials)
+    models = _models(config_litellm.of_text(entries), shared)
     routing = config_routing.routing(router, litellm)
     store_url, master_key = config_litellm.database_url(general), general.text("master_key")
     hooks = config_python.turn_hooks(general)
@@ -144,12 +144,12 @@ def _database_url(path: Path) -> str | None:
     return config_litellm.database_url(top.table("general_settings"))
 
 
-def _models(entries: list[Table], credentials: Credentials) -> dict[str, list[Deployment]]:
+def _models(entries: list[Table], shared: Shared) -> dict[str, list[Deployment]]:
     models: dict[str, list[Deployment]] = {}
     local: list[LocalModel] = []
     for entry in entries:
         name = entry.required_text("model_name")
-        deployment = _deployment(entry, credentials, local)
+        deployment = _deployment(entry, shared, local)
         if "*" in (deployment.model or "") and "*" not in name:
             raise ConfigurationError(
                 f"{entry.path}: the model's `*` stands for the model_name's, which has none"
@@ -161,12 +161,12 @@ def _models(entries: list[Table], credentials: Credentials) -> dict[str, list[De
     return models
 
 
-def _deployment(entry: Table, credentials: Credentials, local: list[LocalModel]) -> Deployment:
+def _deployment(entry: Table, shared: Shared, local: list[LocalModel]) -> Deployment:
     """`local` is the one local model of this configuration, once something named it."""
     info = entry.table("model_info")
     id, base_model = info.name("id"), info.text("base_model")
     params = entry.required_table("params" if entry.has("params") else "litellm_params")
-    params = config_litellm.with_credentials(params, credentials)
+    params = shared.completing(params)
     routed = config_routing.deployment_fields(params, entry, info)
     info.finish(elsewhere=config_known.MODEL_INFO)
     prefix, name = _split(params.required_text("model"), params.path)

@@ -93,7 +93,7 @@ MODEL_INFO = _PRICES | _names(
 
 ROUTER = _names(
     "alerting_config allowed_fails_policy assistants_config cache_kwargs cache_responses "
-    "caching_groups client_ttl debug_level default_litellm_params default_max_parallel_requests "
+    "caching_groups client_ttl debug_level default_max_parallel_requests "
     "default_priority enable_health_check_routing enable_pre_call_check enable_tag_filtering "
     "enable_weighted_failover guardrail_list health_check_ignore_transient_errors "
     "health_check_staleness_threshold ignore_invalid_deployments max_retries "

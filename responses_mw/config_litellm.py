@@ -6,6 +6,7 @@ Each becomes what the rest of a file would say, or a warning.
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -23,7 +24,25 @@ _PRISMAS = frozenset({
 })  # fmt: skip
 """Parameters of an address that Postgres itself would refuse."""
 
-Credentials = Mapping[str, Table]
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What entries have without saying it themselves."""
+
+    credentials: Mapping[str, Table]
+    defaults: Table
+
+    def completing(self, params: Table) -> Table:
+        """What the entry says itself goes first, then the credential that it names."""
+        name = params.text("litellm_credential_name")
+        if name is not None and name not in self.credentials:
+            raise ConfigurationError(
+                f"{params.path}.litellm_credential_name is {name!r}, "
+                "which is not in credential_list"
+            )
+        if name is not None:
+            params = params.over(self.credentials[name])
+        return params.over(self.defaults)
 
 
 def set_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -33,25 +52,17 @@ def set_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in content.items() if key != "environment_variables"}
 
 
-def credentials(top: Table) -> Credentials:
+def shared(top: Table, router: Table) -> Shared:
+    return Shared(_credentials(top), router.table("default_litellm_params"))
+
+
+def _credentials(top: Table) -> dict[str, Table]:
     found: dict[str, Table] = {}
     for entry in top.tables("credential_list"):
         found[entry.required_text("credential_name")] = entry.table("credential_values")
         entry.mapping("credential_info")  # what people are told of it
         entry.finish()
     return found
-
-
-def with_credentials(params: Table, known: Credentials) -> Table:
-    """What the entry says itself goes first."""
-    name = params.text("litellm_credential_name")
-    if name is None:
-        return params
-    if name not in known:
-        raise ConfigurationError(
-            f"{params.path}.litellm_credential_name is {name!r}, which is not in credential_list"
-        )
-    return params.over(known[name])
 
 
 def of_text(entries: Iterable[Table]) -> list[Table]:

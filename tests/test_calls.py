@@ -9,6 +9,7 @@ from typing import Any
 import openai.types.responses
 import pytest
 from called import CLAUDE, says, store
+from pydantic import BaseModel
 from upstream import Exchange, elsewhere
 
 import responses_mw
@@ -45,6 +46,36 @@ def test_a_provider_is_asked_with_what_the_call_says() -> None:
     assert (asked.headers["x-api-key"], asked.headers["x-team"]) == ("secret", "blue")
     assert (asked.json["model"], asked.json["top_k"]) == ("claude-sonnet-4-5", 5)
     assert asked.json["max_tokens"] == 50
+
+
+class City(BaseModel):
+    name: str = "Paris"
+    default: bool
+
+
+class Trip(BaseModel):
+    cities: list[City]
+    note: str | None = None
+
+
+def test_a_model_may_say_what_the_answer_looks_like() -> None:
+    response = responses_mw.responses(
+        model="ollama/x",
+        input="Hi",
+        text_format=Trip,
+        text={"verbosity": "low"},
+        mock_response="{}",
+    )
+    asked = response.text.format
+    assert (asked.type, asked.name, asked.strict) == ("json_schema", "Trip", True)
+    told = asked.model_dump()["schema"]
+    assert (told["required"], told["additionalProperties"]) == (["cities", "note"], False)
+    city = told["$defs"]["City"]
+    assert (city["required"], city["additionalProperties"]) == (["name", "default"], False)
+    assert "default" not in city["properties"]["name"]
+    assert response.text.verbosity == "low"
+    with pytest.raises(responses_mw.InvalidRequest, match="must be a class of pydantic models"):
+        responses_mw.responses(model="ollama/x", input="Hi", text_format={"type": "text"})
 
 
 def test_events_are_those_of_the_api() -> None:

@@ -43,3 +43,16 @@ def test_a_file_of_models_needs_no_local_model(
     assert list(Serving.resolve(config_file=file, store="memory://").models) == ["echo"]
     with pytest.raises(ConfigurationError, match="the local model needs xllamacpp"):
         Serving.resolve(config_file=None, store="memory://")
+
+
+def test_the_key_of_a_file_may_be_where_litellm_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RESPONSES_MW_MASTER_KEY", raising=False)
+    monkeypatch.setenv("LITELLM_MASTER_KEY", "sk-theirs")
+    file = Path(config(tmp_path, echo="python/responses_mw.testing:EchoProvider"))
+    assert Serving.resolve(config_file=file, store="memory://").key == "sk-theirs"
+    assert Serving.resolve(config_file=file, store="memory://", key="sk-1").key == "sk-1"
+    own = tmp_path / "own.yaml"
+    own.write_text(file.read_text() + "\ngeneral_settings: {master_key: sk-own}\n")
+    assert Serving.resolve(config_file=own, store="memory://").key == "sk-own"

@@ -290,3 +290,20 @@ def test_options_of_an_entry_are_its_defaults(
 def test_an_effort_that_nobody_knows_is_said_to_be_none() -> None:
     with pytest.raises(ConfigurationError, match="reasoning_effort must be one of none, minimal"):
         only("openai/gpt-5", params={"reasoning_effort": "heroic"})
+
+
+def test_defaults_of_the_router_are_those_of_entries_that_say_nothing() -> None:
+    entries = [
+        {"model_name": name, "litellm_params": {"model": "ollama/x", **params}}
+        for name, params in (("a", {}), ("b", {"temperature": 1}))
+    ]
+    router = {"default_litellm_params": {"temperature": 0.2, "max_tokens": 9}}
+
+    loaded = load({"model_list": entries, "router_settings": router})
+
+    told = [loaded.models[name][0].defaults for name in "ab"]
+    assert told == [
+        {"temperature": 0.2, "max_output_tokens": 9},
+        {"temperature": 1, "max_output_tokens": 9},
+    ]
+    assert loaded.warnings == ()

@@ -30,6 +30,8 @@ from stores.urls import open_store
 
 STORE = "RESPONSES_MW_STORE"
 MASTER_KEY = "RESPONSES_MW_MASTER_KEY"
+LITELLMS_KEY = "LITELLM_MASTER_KEY"
+"""Where its users keep the key of a file that names none."""
 LOG = "RESPONSES_MW_LOG"
 METRICS = "RESPONSES_MW_METRICS"
 OTEL = "RESPONSES_MW_OTEL"
@@ -67,6 +69,8 @@ class Serving:
             import_beside(config_file)
             loaded = config.load(config_file)
         key = key or os.environ.get(MASTER_KEY) or loaded.master_key
+        if config_file is not None:
+            key = key or os.environ.get(LITELLMS_KEY)
         return cls(
             models=loaded.models,
             store=config.store_url(loaded, store),
