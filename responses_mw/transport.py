@@ -143,7 +143,7 @@ class HTTPProvider:
             if last:
                 yield last
         except UpstreamError as error:
-            error.hide(self._secrets)
+            self._hide(error, request)
             raise
         finally:
             await answer.aclose()
@@ -152,12 +152,13 @@ class HTTPProvider:
         """Input tokens, as the upstream counts them; None where it does not."""
         if not isinstance(self.adapter, Counts):
             return None
-        answer = await self._send(self.adapter.count(turn))
+        request = self.adapter.count(turn)
+        answer = await self._send(request)
         try:
             if answer.status in (404, 405, 501):  # it speaks the format, but not all of it
                 return None
             if answer.status >= _REFUSED:
-                raise await self._refusal(answer)
+                raise await self._refusal(request, answer)
             body = await self._whole(answer)
             with well_formed(self.name):
                 return self.adapter.counted(body)
@@ -184,7 +185,7 @@ class HTTPProvider:
         answer = await self._send(request)
         if answer.status < _REFUSED:
             return request, answer
-        refusal = await self._refusal(answer)
+        refusal = await self._refusal(request, answer)
         again = None
         if isinstance(self.adapter, Revises):
             again = self.adapter.revised(turn, request, refusal)
@@ -195,7 +196,7 @@ class HTTPProvider:
     async def _sent(self, request: UpstreamRequest) -> Answer:
         answer = await self._send(request)
         if answer.status >= _REFUSED:
-            raise await self._refusal(answer)
+            raise await self._refusal(request, answer)
         return answer
 
     async def _send(self, request: UpstreamRequest) -> Answer:
@@ -271,7 +272,7 @@ class HTTPProvider:
         upstream_id = next((found for n in names if (found := answer.headers.get(n))), None)
         return UpstreamInfo(upstream_id=upstream_id, dropped=request.dropped)
 
-    async def _refusal(self, answer: Answer) -> UpstreamError:
+    async def _refusal(self, request: UpstreamRequest, answer: Answer) -> UpstreamError:
         """Where its body does not come, its status says enough."""
         body = b""
         try:
@@ -284,8 +285,12 @@ class HTTPProvider:
             error = self._astray(answer)
         else:
             error = self.adapter.error(answer.status, answer.headers, body)
-        error.hide(self._secrets)  # some repeat what they were sent
+        self._hide(error, request)
         return error
+
+    def _hide(self, error: UpstreamError, request: UpstreamRequest) -> None:
+        """Some repeat what they were sent; a turn may have credentials of its own."""
+        error.hide((*self._secrets, *_secrets_of(_lowered(request.headers))))
 
     def _astray(self, answer: Answer) -> UpstreamError:
         place = answer.headers.get("location", "").partition("?")[0][:_LONGEST_PLACE]

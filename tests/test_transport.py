@@ -3,8 +3,6 @@
 import asyncio
 import gzip
 import socket
-from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -279,99 +277,3 @@ async def test_leaving_a_stream_closes_its_connection(providers: list[HTTPProvid
         assert await anext(stream) == TextDelta("one")
         await stream.aclose()  # type: ignore[attr-defined]
         await asyncio.wait_for(left.wait(), 1.0)
-
-
-async def test_cookies_of_one_answer_do_not_go_out_with_the_next_request(
-    providers: list[HTTPProvider],
-) -> None:
-    async def cookie(exchange: Exchange) -> None:
-        await exchange.whole("x", set_cookie="session=secret; Path=/")
-
-    async with upstream(cookie) as server:
-        provider = HTTPProvider(Words(), base_url=server.url)
-        providers.append(provider)
-        for _ in range(2):
-            assert [delta async for delta in provider.stream(ASK_WHOLE)]
-    assert all("cookie" not in exchange.headers for exchange in server.exchanges)
-
-
-async def test_credentials_are_in_no_message_and_no_repr(ask: Asking) -> None:
-    provider = HTTPProvider(
-        Words(), base_url="http://127.0.0.1:1", headers={"x-api-key": "sk-canary"}
-    )
-    assert "sk-canary" not in repr(provider)
-    with pytest.raises(UpstreamUnavailable) as caught:
-        await ask("http://127.0.0.1:1")
-    assert "sk-x" not in str(caught.value)
-
-
-async def test_credentials_that_change_are_asked_for_with_what_will_be_sent(
-    providers: list[HTTPProvider],
-) -> None:
-    asked: list[tuple[str, str, Mapping[str, str], bytes]] = []
-
-    async def sign(
-        method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> Mapping[str, str]:
-        asked.append((method, url, headers, body))
-        return {"authorization": f"Signed {len(asked)}"}
-
-    async with upstream(three_words) as server:
-        provider = HTTPProvider(
-            Words(), base_url=server.url, headers={"Authorization": "none yet"}, auth=sign
-        )
-        providers.append(provider)
-        for _ in range(2):
-            assert len([delta async for delta in provider.stream(ASK)]) == 5
-    first, second = server.exchanges
-    assert first.headers["authorization"] == "Signed 1"
-    assert second.headers["authorization"] == "Signed 2"
-    method, url, headers, body = asked[0]
-    assert (method, url, body) == ("POST", f"{server.url}/say", first.body)
-    assert headers["host"] == first.headers["host"]
-    assert headers["x-extra"] == "1"
-
-
-async def test_an_upstream_without_credentials_is_not_asked(
-    providers: list[HTTPProvider],
-) -> None:
-    async def refuse(*request: object) -> Mapping[str, str]:
-        raise UpstreamUnavailable("no token to be had", provider="words")
-
-    async with upstream(three_words) as server:
-        provider = HTTPProvider(Words(), base_url=server.url, auth=refuse)
-        providers.append(provider)
-        with pytest.raises(UpstreamUnavailable, match="no token"):
-            await anext(provider.stream(ASK))
-    assert server.exchanges == []
-
-
-async def test_a_password_in_netrc_is_not_sent(
-    providers: list[HTTPProvider], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login me password secret\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    async with upstream(three_words) as server:
-        provider = HTTPProvider(Words(), base_url=server.url)
-        providers.append(provider)
-        assert [delta async for delta in provider.stream(ASK)]
-    assert "authorization" not in server.exchanges[0].headers
-
-
-async def test_what_is_signed_is_the_address_that_is_asked(
-    providers: list[HTTPProvider],
-) -> None:
-    signed: list[str] = []
-
-    async def sign(
-        method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> Mapping[str, str]:
-        signed.append(url)
-        return {}
-
-    async with upstream(three_words) as server:
-        provider = HTTPProvider(Words(), base_url=f"{server.url}/a%3Ab%2Fc d", auth=sign)
-        providers.append(provider)
-        assert [delta async for delta in provider.stream(ASK)]
-    assert signed == [server.url + server.exchanges[0].path]
