@@ -35,8 +35,11 @@ class ResponsesMiddleware:
         return any(rest == name or rest.startswith(name + "/") for name in _CLAIMED)
 
     def _below_prefix(self, scope: Scope) -> Scope:
-        root = scope.get("root_path", "") + self._prefix
-        return {**scope, "root_path": root, "app_root_path": root}
+        before, path = scope.get("root_path", ""), scope["path"]
+        root = before + self._prefix
+        # FastAPI(root_path=...) behind a proxy that takes it off: routes find paths without it.
+        path = path if path.startswith(root) else before + path
+        return {**scope, "path": path, "root_path": root, "app_root_path": root}
 
     def _with_lifespan(self, send: Send) -> Send:
         async def wrapped(message: Message) -> None:

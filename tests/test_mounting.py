@@ -89,6 +89,18 @@ async def test_the_middleware_claims_its_paths_and_the_host_keeps_the_rest() -> 
     assert opened == ["host opened", "host closed"]
 
 
+@pytest.mark.parametrize("asked", ["/proxy/v1", "/v1"])
+async def test_the_middleware_serves_whatever_the_proxy_leaves_of_the_path(asked: str) -> None:
+    async def under_proxy(scope: Any, receive: Any, send: Any) -> None:
+        await wrapped({**scope, "root_path": "/proxy"}, receive, send)
+
+    responses = echoing()
+    wrapped = ResponsesMiddleware(PlainTextResponse("host"), responses=responses)
+    async with openai_client(under_proxy, base_url=f"http://test{asked}") as client:
+        assert await two_turns(client) == CHAIN
+    await responses.aclose()
+
+
 async def test_a_middleware_of_the_application_sees_its_turns() -> None:
     seen: list[str] = []
 

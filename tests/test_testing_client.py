@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 
 import openai
 import pytest
@@ -26,6 +28,21 @@ async def test_a_script_answers_the_official_client(responses_client) -> None:
     async with responses_client("Hello!") as client:
         answer = await client.responses.create(model="test", input="Hi")
     assert answer.output_text == "Hello!"
+
+
+def test_without_the_official_client_it_is_named() -> None:
+    program = "import sys; sys.modules['openai'] = None; from responses_mw.testing import {}"
+    ended = [
+        subprocess.run(
+            [sys.executable, "-c", program.format(name)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for name in ("openai_client", "EchoProvider")
+    ]
+    assert "openai is missing: tests need the official client, pip install" in ended[0].stderr
+    assert ended[1].returncode == 0
 
 
 async def test_a_chain_reaches_the_provider_whole(responses_client) -> None:

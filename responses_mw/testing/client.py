@@ -2,8 +2,12 @@
 
 from typing import Any
 
-import httpx2
-from openai import AsyncOpenAI
+try:
+    import httpx2
+    from openai import AsyncOpenAI
+except ModuleNotFoundError as error:
+    message = f"{error.name} is missing: tests need the official client, pip install 'openai>=3'"
+    raise ModuleNotFoundError(message, name=error.name) from error
 
 from responses_mw.app import ResponsesApp
 from responses_mw.router import Provider
