@@ -23,6 +23,10 @@ def chain_of(request: CreateRequest, id: str, before: History | None) -> str:
     return request.conversation_id or known or request.previous_response_id or id
 
 
+def end_user_of(request: CreateRequest, caller: Caller) -> str | None:
+    return request.safety_identifier or request.user or caller.end_user
+
+
 def with_tags(caller: Caller, request: CreateRequest) -> Caller:
     """Tags come in a header, or in the metadata, where they stay with the response."""
     if "tags" not in request.metadata and not caller.tags:

@@ -238,6 +238,7 @@ def caller_of(connection: HTTPConnection, owner: str) -> Caller:
         or headers.get("x-session-id")
         or headers.get("x-litellm-trace-id"),
         tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()),
+        end_user=headers.get("x-litellm-end-user-id") or headers.get("x-litellm-customer-id"),
         timeout_s=_seconds(headers.get("x-litellm-timeout")),
         retries=_retries(headers.get("x-litellm-num-retries", "")),
         trace={name: headers[name] for name in ("traceparent", "tracestate") if name in headers},

@@ -11,6 +11,8 @@ logger = logging.getLogger("responses_mw")
 _FAMILY = b"x-litellm-"
 HONOURED = frozenset({
     b"x-litellm-api-key",
+    b"x-litellm-customer-id",
+    b"x-litellm-end-user-id",
     b"x-litellm-session-id",
     b"x-litellm-trace-id",
     b"x-litellm-tags",

@@ -25,6 +25,7 @@ class Caller:
     models: tuple[str, ...] | None = None
     session: str | None = None
     tags: tuple[str, ...] = ()
+    end_user: str | None = None
     timeout_s: float | None = None
     retries: int | None = None
     trace: Mapping[str, str] = field(default_factory=dict)

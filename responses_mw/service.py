@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from responses_mw.asked import Asked, chain_of, with_tags
+from responses_mw.asked import Asked, chain_of, end_user_of, with_tags
 from responses_mw.assembler import ResponseAssembler, Seal
 from responses_mw.envelope import grown, response_body, shrunk
 from responses_mw.errors import InvalidRequest, NotFound, ResponsesError
@@ -240,7 +240,7 @@ class Service:
             conversation=request.conversation_id,
             chain=chain_of(request, body["id"], before),
             previous_deployment=None if before is None else before.deployment,
-            end_user=request.safety_identifier or request.user,
+            end_user=end_user_of(request, caller),
         )
         settings, asked = self._runtime.settings, None
         if settings.log_content:
@@ -370,7 +370,7 @@ class Service:
             conversation=request.conversation_id,
             status="queued" if request.background else "in_progress",
             request=request.sent() if request.background else None,
-            end_user=request.safety_identifier or request.user,
+            end_user=end_user_of(request, asked.caller),
             chain=asked.chain,
             api_key=asked.caller.key,
             tags=asked.caller.tags,

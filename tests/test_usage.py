@@ -212,10 +212,14 @@ async def test_an_end_user_is_the_safety_identifier_or_else_the_user(store: Sess
         await ask(http, safety_identifier="eve", user="e")
         await ask(http, safety_identifier="eve", store=False)
         await ask(http, user="ben")
+        await ask(http, user="ben", headers={"x-litellm-end-user-id": "eve"})
+        await ask(http, headers={"x-litellm-end-user-id": "ann"})
+        await ask(http, headers={"x-litellm-customer-id": "ann"}, store=False)
         totals = await usage(http, group_by="user")
         (eves,) = await usage(http, user="eve")
 
-    assert {total["user"]: total["requests"] for total in totals} == {"eve": 2, "ben": 1}
+    counts = {total["user"]: total["requests"] for total in totals}
+    assert counts == {"eve": 2, "ben": 2, "ann": 2}
     assert eves["requests"] == 2
 
 
