@@ -248,7 +248,7 @@ def _until(retry_after: str, date: str | None) -> float | None:
     """Retry-After may be a date: it counts from the answer's own Date, whatever our clock says."""
     try:
         wait = parsedate_to_datetime(retry_after) - parsedate_to_datetime(date or "")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, wait.total_seconds())
 

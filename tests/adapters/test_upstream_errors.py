@@ -115,6 +115,7 @@ def test_the_upstreams_own_word_on_retrying_wins(said, retryable):
           "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0, "30"),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, None, None),
         ({"retry-after": "soon"}, None, None),
+        ({"retry-after": f"Wed, 21 Oct {10**20} 07:28:30 GMT"}, None, None),
         ({"retry-after": "nan"}, None, None),
         ({"retry-after": "-3"}, None, None),
         ({}, None, None),
