@@ -61,6 +61,8 @@ class ConnectionThread:
     ) -> None:
         self.at_once: Callable[[Sequence[Job]], bool] | None = None
         """Does jobs on the thread that asks, while nothing waits for this one; or says no."""
+        self.connection: sqlite3.Connection | None = None
+        """While it is open."""
         self._connect = connect
         self._execute = execute
         self._batch = batch
@@ -73,6 +75,7 @@ class ConnectionThread:
         """How many jobs were handed over and are not answered."""
         self._stopping = False
         self._lock = Lock()
+        self._working = Lock()
         self._ended: BaseException | None = None
         self._thread = Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
@@ -119,6 +122,11 @@ class ConnectionThread:
             job.error = self._ended
         _answer(gathered)
 
+    @property
+    def locks(self) -> tuple[Lock, Lock]:
+        """Who holds both knows that neither the thread nor `at_once` does anything."""
+        return self._working, self._lock
+
     def stop(self) -> None:
         """Lets it end after what was asked so far."""
         for loop in list(self._gathered):
@@ -131,11 +139,13 @@ class ConnectionThread:
     def _main(self) -> None:
         ended: BaseException = StoreError("the store stopped; its thread's traceback says why")
         try:
-            connection = self._connect()
+            connection = self.connection = self._connect()
             try:
                 self._serve(connection)
             finally:
-                connection.close()
+                with self._working:
+                    self.connection = None
+                    connection.close()
             ended = StoreError("the store is closed")
         except (sqlite3.Error, StoreError) as error:
             ended = error
@@ -146,7 +156,8 @@ class ConnectionThread:
         while not self._stopping and (first := self._jobs.get()) is not None:
             self._taken = [first]
             try:
-                self._execute(connection, self._waiting())
+                with self._working:
+                    self._execute(connection, self._waiting())
             except FAILURES as error:
                 for job in self._taken:
                     job.error = job.error or error

@@ -8,7 +8,6 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -43,6 +42,7 @@ from stores.sqlite_at_once import AtOnce
 from stores.sqlite_conversations import SQLiteConversations
 from stores.sqlite_glance import STANDING, Glance
 from stores.sqlite_leases import SQLiteLeases
+from stores.sqlite_opened import Forked, Opened
 from stores.sqlite_rows import encoded_cuts, leased, stored
 from stores.sqlite_turns import END, NOTHING, Row, begun, define
 
@@ -53,15 +53,7 @@ EMPTYING_TRIES = 10
 EMPTYING_PAUSE_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class _Threads:
-    writer: ConnectionThread
-    reader: ConnectionThread
-    glance: Glance
-    at_once: AtOnce | None
-
-
-class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
+class SQLiteStore(Forked, SQLiteAccounts, SQLiteConversations, SQLiteLeases):
     """`synchronous="NORMAL"` survives a crash of the process, `"FULL"` a power cut, too.
 
     Any number of processes on one machine may share the file. Beside it live `-wal`, `-shm` and
@@ -87,7 +79,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
         self.path = Path(path).absolute()
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
-        self._threads: _Threads | None = None
+        super().__init__()
 
     # --- life
 
@@ -98,9 +90,9 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
         if self._threads is None:
             self._threads = threads
         else:  # somebody else opened it meanwhile, maybe in another event loop
-            await _end(threads)
+            await threads.aclose()
 
-    async def _start(self) -> _Threads:
+    async def _start(self) -> Opened:
         """The writer first: it makes what the reader opens."""
         started: list[ConnectionThread] = []
         try:
@@ -119,12 +111,12 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
                 thread.stop()
             raise
         writer.at_once = at_once
-        return _Threads(writer, reader, Glance(self.path), at_once)
+        return Opened(writer, reader, Glance(self.path), at_once)
 
     async def aclose(self) -> None:
         threads, self._threads = self._threads, None
         if threads is not None:
-            await _end(threads)
+            await threads.aclose()
 
     def _connect(self) -> sqlite3.Connection:
         # By one thread at a time; a store may be open in several loops.
@@ -327,7 +319,7 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
     # --- threads
 
     @property
-    def _opened(self) -> _Threads:
+    def _opened(self) -> Opened:
         if self._threads is None:
             raise StoreError(f"the store at {self.path} is not open: use `async with` or open()")
         return self._threads
@@ -338,17 +330,6 @@ class SQLiteStore(SQLiteAccounts, SQLiteConversations, SQLiteLeases):
     async def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """One statement with all its rows in one visit to the thread."""
         return await self._opened.reader.run(lambda db: db.execute(sql, values).fetchall())
-
-
-async def _end(threads: _Threads) -> None:
-    threads.glance.close()
-    both = (threads.reader, threads.writer)
-    for thread in both:
-        thread.stop()
-    for thread in both:
-        await thread.join()
-    if threads.at_once is not None:
-        threads.at_once.close()
 
 
 def _version(db: sqlite3.Connection) -> str | None:

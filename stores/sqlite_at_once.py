@@ -23,10 +23,10 @@ class AtOnce:
     """With a connection of its own, which waits for no other process. One thread at a time."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._connection = connect()
+        self.connection = connect()
         for pragma in ("busy_timeout = 0", "wal_autocheckpoint = 0"):
-            self._connection.execute(f"PRAGMA {pragma}")
-        define(self._connection)
+            self.connection.execute(f"PRAGMA {pragma}")
+        define(self.connection)
         self._groups = 0
         self._rests_until = 0.0
 
@@ -39,18 +39,18 @@ class AtOnce:
         if began < self._rests_until:
             return False
         try:
-            return commit_turns(self._connection, list(jobs))
+            return commit_turns(self.connection, list(jobs))
         except FAILURES:
             return False
         finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
             ended = monotonic()
             if ended - began > _LONG_S:
                 self._rests_until = ended + _REST_S
 
     def close(self) -> None:
-        self._connection.close()
+        self.connection.close()
 
 
 def _is_small_turn(job: Job) -> bool:

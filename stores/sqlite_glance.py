@@ -29,20 +29,20 @@ class Glance:
     """A connection of its own, for any thread. It waits for no other process."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = Lock()
+        self.lock = Lock()
         self._deadline = 0.0
-        self._connection = sqlite3.connect(
+        self.connection = sqlite3.connect(
             path, isolation_level=None, timeout=0, check_same_thread=False
         )
-        self._connection.set_progress_handler(self._is_over, _STEPS)
+        self.connection.set_progress_handler(self._is_over, _STEPS)
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]] | None:
         """None where it would have to wait, takes too long, or something is wrong: the reader's
         thread says what."""
-        with self._lock:
+        with self.lock:
             self._deadline = monotonic() + _MOMENT_S
             try:
-                return self._connection.execute(sql, values).fetchall()
+                return self.connection.execute(sql, values).fetchall()
             except FAILURES:
                 return None
 
@@ -51,8 +51,8 @@ class Glance:
         return None if rows is None else Standing(rows[0][0], rows[0][1] or b"")
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        with self.lock:
+            self.connection.close()
 
     def _is_over(self) -> bool:
         return monotonic() > self._deadline

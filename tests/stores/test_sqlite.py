@@ -21,7 +21,7 @@ class WatchedStore(SQLiteStore):
 
     async def open(self) -> None:
         await super().open()
-        self._opened.glance._connection.set_trace_callback(self.statements.append)
+        self._opened.glance.connection.set_trace_callback(self.statements.append)
 
     def _connect(self) -> sqlite3.Connection:
         db = super()._connect()

@@ -267,6 +267,48 @@ async def test_synchronous_is_as_asked(tmp_path: Path, synchronous: str, level: 
         await say(store, "a")
 
 
+# --- forks
+
+FORK = """
+import asyncio, os, sqlite3, subprocess, sys, time
+from stores import SQLiteStore
+from stores.testing.turns import say
+
+path = sys.argv[1]
+other = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM rmw_turn')"
+
+async def begin(store):
+    await store.open()
+    await say(store, "a")
+    return store
+
+async def go_on(store):
+    async with store:
+        await say(store, "b", "a")
+        subprocess.run([sys.executable, "-c", other, path], check=True)
+        print(await say(store, "c", "b"), flush=True)
+
+store = asyncio.run(begin(SQLiteStore(path)))
+parent = os.getpid()
+if os.fork() != 0:
+    os._exit(0)
+while os.getppid() == parent:
+    time.sleep(0.01)
+asyncio.run(go_on(store))
+"""
+
+
+async def test_a_forked_child_loses_nothing_when_its_parent_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "forked.db"
+    run = [sys.executable, "-c", FORK, str(path)]
+    said_by_child = await asyncio.to_thread(
+        subprocess.run, run, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, timeout=30
+    )
+    assert said_by_child.stdout == "c\n"
+    async with SQLiteStore(path) as store:
+        assert await history_of(store, "c") == said(["a", "b", "c"])
+
+
 # --- bytes
 
 

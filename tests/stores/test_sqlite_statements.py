@@ -38,7 +38,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 def writing_at_once(store: SQLiteStore) -> sqlite3.Connection:
     at_once = store._opened.at_once
     assert at_once is not None
-    return at_once._connection
+    return at_once.connection
 
 
 # --- one writer for many
@@ -238,7 +238,7 @@ async def test_no_statement_scans_a_table(store: SQLiteStore) -> None:
     statements: list[str] = []
     await store._write(lambda db: db.set_trace_callback(statements.append))
     await store._opened.reader.run(lambda db: db.set_trace_callback(statements.append))
-    store._opened.glance._connection.set_trace_callback(statements.append)
+    store._opened.glance.connection.set_trace_callback(statements.append)
 
     await _do_everything(store)
 
@@ -315,7 +315,7 @@ async def _steps(store: SQLiteStore, id: str) -> int:
         steps += 1
         return 0
 
-    store._opened.glance._connection.set_progress_handler(count, 1)
+    store._opened.glance.connection.set_progress_handler(count, 1)
     await store.history(id, owner=OWNER)
     return steps
 
@@ -333,7 +333,7 @@ async def test_long_histories_and_slow_ones_are_read_by_the_readers_thread(
     assert len(read) == 1
 
     monkeypatch.setattr("stores.sqlite_glance._MOMENT_S", -1.0)
-    store._opened.glance._connection.set_progress_handler(store._opened.glance._is_over, 1)
+    store._opened.glance.connection.set_progress_handler(store._opened.glance._is_over, 1)
     assert await history_of(store, ids[3]) == said(ids[:4])
     assert len(read) == 2
 
