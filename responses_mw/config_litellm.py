@@ -48,7 +48,8 @@ class Shared:
 def set_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """What else the file says. This process, and those that it starts, have its variables."""
     variables = Table(content, "", []).mapping("environment_variables")
-    os.environ.update({str(name): str(value) for name, value in variables.items()})
+    said = {str(name): str(value) for name, value in variables.items() if value is not None}
+    os.environ.update(said)
     return {key: value for key, value in content.items() if key != "environment_variables"}
 
 

@@ -4,6 +4,7 @@ Only what strict schemas demand is changed of what pydantic says of the model.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,8 @@ from responses_mw.errors import InvalidRequest
 
 def text_with(format: Any, text: Any) -> dict[str, Any]:
     """`text` as the call has it, if it has one. Raises InvalidRequest."""
+    if text is not None and not isinstance(text, Mapping):
+        raise InvalidRequest("text must be a mapping.", param="text", code="invalid_type")
     if not isinstance(format, type) or not issubclass(format, BaseModel):
         raise InvalidRequest(
             "text_format must be a class of pydantic models; a schema goes into text.format.",

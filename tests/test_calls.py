@@ -76,6 +76,8 @@ def test_a_model_may_say_what_the_answer_looks_like() -> None:
     assert response.text.verbosity == "low"
     with pytest.raises(responses_mw.InvalidRequest, match="must be a class of pydantic models"):
         responses_mw.responses(model="ollama/x", input="Hi", text_format={"type": "text"})
+    with pytest.raises(responses_mw.InvalidRequest, match="text must be a mapping"):
+        responses_mw.responses(model="ollama/x", input="Hi", text_format=Trip, text="low")
 
 
 def test_events_are_those_of_the_api() -> None:

@@ -1,6 +1,7 @@
 """Files that LiteLLM takes are taken here, and mean the same."""
 
 import datetime
+import os
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def test_environment_variables_of_the_file_are_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("OWN_PORT", "1")
     params = {"model": "openai/gpt-5", "api_key": "os.environ/OWN_KEY"}
     file = {
-        "environment_variables": {"OWN_KEY": "k", "OWN_PORT": 6379},
+        "environment_variables": {"OWN_KEY": "k", "OWN_PORT": 6379, "OWN_NOTHING": None},
         "model_list": [{"model_name": "m", "litellm_params": params}],
         "router_settings": {"redis_host": "r", "redis_port": "os.environ/OWN_PORT"},
     }
@@ -175,6 +176,7 @@ def test_environment_variables_of_the_file_are_set(monkeypatch: pytest.MonkeyPat
 
     assert asked(loaded.models["m"][0])._headers["authorization"] == "Bearer k"
     assert loaded.routing.redis_url == "redis://r:6379/0"
+    assert "OWN_NOTHING" not in os.environ
     assert loaded.warnings == ()
 
 
