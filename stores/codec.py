@@ -11,6 +11,8 @@ from stores.base import NativeState, StoredTurn, StoreError
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
+_DAMAGED = "the database holds something that is not the JSON it was given: it is damaged"
+
 LARGE = 8192
 """Bytes of a turn from where pydantic_core reads faster than orjson (long strings, base64)."""
 
@@ -25,7 +27,11 @@ def encode(value: Any, name: str) -> bytes:
 
 
 def decode(encoded: bytes) -> Any:
-    return _decode_large(encoded) if len(encoded) > LARGE else orjson.loads(encoded)
+    """Raises StoreError for what a failing disk has made of it."""
+    try:
+        return _decode_large(encoded) if len(encoded) > LARGE else orjson.loads(encoded)
+    except ValueError as error:
+        raise StoreError(_DAMAGED) from error
 
 
 def decode_turns(joined: bytes, *, count: int) -> list[StoredTurn]:
@@ -33,7 +39,10 @@ def decode_turns(joined: bytes, *, count: int) -> list[StoredTurn]:
 
     They are joined by commas in one list for all, decoded at once.
     """
-    flat = _decode_large(joined) if len(joined) > LARGE * count else orjson.loads(joined)
+    try:
+        flat = _decode_large(joined) if len(joined) > LARGE * count else orjson.loads(joined)
+    except ValueError as error:
+        raise StoreError(_DAMAGED) from error
     natives = [native and NativeState(*native) for native in flat[2::3]]
     return list(map(StoredTurn, flat[::3], flat[1::3], natives))
 

@@ -76,3 +76,14 @@ def test_text_that_utf_8_cannot_hold_is_no_key_and_no_name() -> None:
     assert key("\ud800") is None
     with pytest.raises(StoreError, match="end_user"):
         text("a\ud800", "end_user")
+
+
+@pytest.mark.parametrize("size", [0, 2 * LARGE])
+def test_what_is_damaged_is_an_error_of_the_store(size: int) -> None:
+    damaged = encode("x" * size, "input")[:-1] + b"\xff"
+
+    with pytest.raises(StoreError, match="damaged") as raised:
+        decode(damaged)
+    assert "xx" not in str(raised.value)
+    with pytest.raises(StoreError, match="damaged"):
+        decode_turns(b"[%b,[],null]" % damaged, count=1)

@@ -213,6 +213,18 @@ async def test_memory_that_runs_out_ends_no_thread(store: SQLiteStore) -> None:
     assert await store.get("a", owner=OWNER) is not None
 
 
+async def test_what_is_damaged_ends_no_thread(store: SQLiteStore) -> None:
+    await begin(store, "line")
+    damage = "UPDATE rmw_conversation SET hidden = x'5BFF'"
+    await store._write(lambda db: db.execute(damage).rowcount)
+
+    with pytest.raises(StoreError, match="damaged"):
+        await store.hide_item("line", "i", owner=OWNER)
+
+    await talk(store, "line", "a")
+    assert await history_of(store, "line") == said(["a"])
+
+
 async def test_a_branch_id_that_is_taken_is_not_shared(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
