@@ -19,6 +19,7 @@ from responses_mw.pool import Pool
 
 _IDLE_S = 15.0
 _IDLE_NEARBY_S = 4.0
+_CODINGS = ("gzip", "deflate")
 _SLICE = 4096
 """Bytes that are unpacked at a time: they may become a thousand times as many."""
 
@@ -96,14 +97,14 @@ def translated(error: BaseException, *, name: str, silence_s: float) -> Upstream
 
 
 class Decoded:
-    """An answer whose body is compressed, by httpx's decoders; a name they do not know says
-    nothing."""
+    """An answer whose body is compressed, by httpx's decoders. A coding that nobody knows (`none`)
+    says nothing."""
 
     def __init__(self, answer: Answer) -> None:
         self.status, self.headers = answer.status, answer.headers
         self._answer = answer
         self._coding = answer.headers["content-encoding"].strip().lower()
-        headers = {"content-encoding": self._coding}
+        headers = {"content-encoding": self._coding} if self._coding in _CODINGS else {}
         response = httpx.Response(answer.status, headers=headers, stream=_Raw(answer))
         self._chunks = response.aiter_bytes()
 

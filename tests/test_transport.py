@@ -102,6 +102,16 @@ async def test_a_coding_that_was_not_asked_for_is_named(ask: Asking, coding: str
             await ask(server.url, ASK_WHOLE)
 
 
+@pytest.mark.parametrize("coding", ["none", "identity", "\xff"])
+async def test_a_coding_that_nobody_knows_says_nothing(ask: Asking, coding: str) -> None:
+    async def plain(exchange: Exchange) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: 3\r\n\r\n"
+        await exchange.send(head % coding.encode("latin-1") + b'"x"')
+
+    async with upstream(plain) as server:
+        assert texts(await ask(server.url, ASK_WHOLE)) == ["x"]
+
+
 async def test_what_unpacks_without_end_is_not_unpacked_at_once() -> None:
     read = 0
 
