@@ -39,6 +39,7 @@ NAME = "local"
 MAX_WAITING = 64
 MAX_OUTPUT_TOKENS = 512
 """Unless the client sets it: a model this small may talk in circles until its context is full."""
+REPEAT_PENALTY = 1.1
 
 # The file's own template adds a system prompt that makes this quantisation answer nonsense.
 CHATML = (
@@ -258,6 +259,9 @@ class _Answer:
 def _with_limits(body: Chunk) -> Chunk:
     if body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
         body = {**body, "max_tokens": MAX_OUTPUT_TOKENS}
+    if "response_format" not in body:
+        # Otherwise so small a model says one sentence until it is stopped. JSON has to repeat.
+        body = {**body, "repeat_penalty": REPEAT_PENALTY}
     # While a long prompt is read, progress chunks are what a stop can be answered to.
     return {**body, "return_progress": True}
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,14 @@ async def test_a_token_limit_ends_it_early(model: LocalModel) -> None:
 
     assert last_usage(deltas).output_tokens == 5
     assert deltas[-1] == Stopped("max_output_tokens")
+
+
+@needs_weights
+async def test_it_does_not_say_one_sentence_again_and_again(model: LocalModel) -> None:
+    said = text(await answer(model, turn("Tell me a bedtime story.", max_output_tokens=300)))
+
+    sentences = Counter(said.split("."))
+    assert max(sentences.values()) < 3, sentences.most_common(1)
 
 
 @needs_weights
