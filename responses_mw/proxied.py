@@ -4,6 +4,7 @@ The transport is called by itself: cookies, redirects and credentials, which a c
 reach an upstream.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ class Proxied:
         # "pool" is all of connecting, a proxy's answer and TLS included.
         timeout = {"connect": connect_s, "pool": connect_s, "read": silence_s}
         self._extensions = {"timeout": timeout}
+        self._connect_s, self._silence_s = connect_s, silence_s
 
     async def post(
         self, address: Address, headers: Mapping[str, str], body: bytes
@@ -49,8 +51,11 @@ class Proxied:
         request = httpx.Request(
             "POST", address.url, headers=headers, content=body, extensions=self._extensions
         )
-        with _translated():
-            return ProxiedAnswer(await self._transport.handle_async_request(request))
+        # aiohttp's own limits do not hold for every answer that is no HTTP.
+        async with asyncio.timeout(self._connect_s + self._silence_s):
+            with _translated():
+                response = await self._transport.handle_async_request(request)
+        return ProxiedAnswer(response, self._silence_s)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -59,15 +64,17 @@ class Proxied:
 class ProxiedAnswer:
     """As `http1.Answer` is."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, silence_s: float) -> None:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._response = response
+        self._silence_s = silence_s
         self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
 
     async def read(self) -> bytes:
-        with _translated():
-            return await anext(self._chunks, b"")
+        async with asyncio.timeout(self._silence_s):
+            with _translated():
+                return await anext(self._chunks, b"")
 
     async def aclose(self) -> None:
         with _translated():

@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import traceback
+from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from both_loops import anyio_backend
 from upstream import Exchange, upstream
@@ -11,6 +13,7 @@ from wordy import ASK, ASK_WHOLE, Asking, ask, providers, texts, three_words
 
 from responses_mw.addresses import proxy_for
 from responses_mw.errors import UpstreamRefused, UpstreamTimeout, UpstreamUnavailable
+from responses_mw.proxied import ProxiedAnswer
 from responses_mw.turn import Turn
 
 __all__ = ["anyio_backend", "ask", "providers"]
@@ -105,6 +108,18 @@ async def test_silence_is_a_timeout(ask: Asking, turn: Turn, through: pytest.Mon
         through.setenv("http_proxy", server.url)
         with pytest.raises(UpstreamTimeout, match=r"said nothing for 0\.1 s"):
             await ask(BEHIND, turn, read=0.1)
+
+
+async def test_a_body_that_never_comes_is_silence() -> None:
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"one"
+            await asyncio.Event().wait()
+
+    answer = ProxiedAnswer(httpx.Response(200, stream=Endless()), silence_s=0.05)
+    assert await answer.read() == b"one"
+    with pytest.raises(TimeoutError):
+        await answer.read()
 
 
 async def test_a_connection_that_breaks_is_unavailable_and_not_asked_again(
