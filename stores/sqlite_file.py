@@ -35,7 +35,7 @@ def locked(path: Path) -> Iterator[None]:
     """One process at a time opens the file: switching to WAL and migrating bear no other."""
     import fcntl  # POSIX only, and `import stores` should work elsewhere
 
-    lock = path.with_name(path.name + ".lock")
+    lock = Path(f"{path}.lock")
     try:
         if path.is_dir():
             raise StoreError(f"{path} is a folder; name a file in it")

@@ -176,6 +176,7 @@ def test_a_store_without_a_file_is_refused_with_a_pointer(path: str) -> None:
     ("path", "refusal"),
     [
         ("folder", "is a folder; name a file in it"),
+        ("/", "/ is a folder; name a file in it"),
         ("nowhere/sessions.db", "folder of .*/nowhere/sessions.db does not exist"),
         ("file/sessions.db", "cannot open .*: Not a directory"),
     ],
