@@ -125,7 +125,10 @@ class Service:
         assert new is not None
 
         async def reserve() -> bool:
-            return await self._store.reserve(new, owner=record.owner)
+            # Of now: it may have waited for longer than a lease.
+            lease = dataclasses.replace(new.lease, until=lease_until(self._runtime.settings))
+            leased = dataclasses.replace(new, lease=lease)
+            return await self._store.reserve(leased, owner=record.owner)
 
         wait_s = self._runtime.settings.conversation_wait_s
         if not await when_free(reserve, seconds=wait_s):

@@ -234,7 +234,7 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
             if branch is None:
                 return lost  # the call that was cut off has done it
             if await connection.fetchval(statement, id, owner, *arguments) is None:
-                return lost
+                return lost and await connection.fetchval(sql.LOCK_BRANCH_OF, id, owner) is None
             await trim(connection, [branch])
             return True
 

@@ -12,7 +12,7 @@ from victims import Paced, asking
 
 from responses_mw.app import ResponsesApp
 from responses_mw.settings import Settings
-from stores import SessionStore, StoreBusy, StoreError
+from stores import SessionStore, StoreBusy, StoreError, open_store
 
 __all__ = ["store", "store_url"]
 
@@ -111,3 +111,30 @@ async def test_a_conversation_is_free_after_a_turn_whose_caller_left_before_it_b
         answer = await http.post("/responses", json=turn)
     assert answer.json()["status"] == "completed"
     assert (await until_it_ended(store)).status == "failed"
+
+
+async def test_a_turn_that_waited_for_longer_than_a_lease_is_left_to_its_worker(
+    store: SessionStore, store_url: str
+) -> None:
+    shared = store if store_url == "memory://" else open_store(store_url)
+    settings = Settings(lease_s=LEASE_S, drain_s=0)
+    one, other = (
+        ResponsesApp(store=each, models={"paced": Paced()}, settings=settings)
+        for each in (store, shared)
+    )
+    async with (
+        one.lifespan(),
+        other.lifespan(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(one), base_url="http://test") as http,
+    ):
+        line = (await http.post("/conversations", json={})).json()["id"]
+
+        async def ask(wait_s: float) -> Any:
+            asked = asking(1, wait_s=wait_s)
+            body = {"model": "paced", "input": asked, "conversation": line}
+            return (await http.post("/responses", json=body)).json()
+
+        first = asyncio.create_task(ask(2 * LEASE_S))
+        await asyncio.sleep(0.1)
+        second = await ask(LEASE_S)
+        assert (second["status"], (await first)["status"]) == ("completed", "completed")
