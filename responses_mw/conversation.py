@@ -12,7 +12,7 @@ from typing import Any
 from responses_mw import native_refs
 from responses_mw.deltas import NativeTurn
 from responses_mw.errors import InvalidRequest
-from responses_mw.turn import Beginning, Item, Span, Written
+from responses_mw.turn import CALLS, Beginning, Item, Span, Written
 from stores.base import History, StoredTurn
 
 Unseal = Callable[[Sequence[Item]], Sequence[Span]]
@@ -235,7 +235,7 @@ def _unsealed(item: Item) -> Item:
 
 
 def _left_out(item: Item, answered: Collection[Any]) -> bool:
-    cut = item.get("status") == "incomplete" and item["type"] in ("reasoning", "function_call")
+    cut = item.get("status") == "incomplete" and item["type"] in ("reasoning", *CALLS)
     return cut or (_is_call(item) and item["call_id"] not in answered)
 
 

@@ -6,7 +6,7 @@ Foreign exceptions become the tree in `errors.py` here. Connections are made in 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +18,11 @@ from responses_mw.adapters.base import (
     Continues,
     Counts,
     Decoder,
+    KnowsCustomTools,
     Revises,
     UpstreamRequest,
 )
+from responses_mw.adapters.custom_tools import CustomCalls, as_functions, custom_names
 from responses_mw.adapters.decoding import well_formed
 from responses_mw.adapters.reading import Reading
 from responses_mw.addresses import Address, address_of, without_credentials
@@ -99,6 +101,7 @@ class HTTPProvider:
         self._secrets = _secrets_of(self._headers)
         self._timeouts = timeouts or Timeouts()
         self._stream = stream
+        self._knows_custom = isinstance(adapter, KnowsCustomTools) and adapter.custom_tools
         self._continues = adapter if isinstance(adapter, Continues) else None
         self.extra_body: Mapping[str, Any] = {}
         """Of every turn's request here; what a turn has of its own wins."""
@@ -113,8 +116,21 @@ class HTTPProvider:
             for delta in singly(deltas):
                 yield delta
 
-    async def batches(self, turn: Turn) -> AsyncIterator[list[Delta]]:
+    def batches(self, turn: Turn) -> AsyncIterator[list[Delta]]:
         """The deltas of one network read at a time."""
+        names = self._emulated(turn)
+        return self._with_custom_calls(turn, names) if names else self._batches(turn)
+
+    async def _with_custom_calls(
+        self, turn: Turn, names: frozenset[str]
+    ) -> AsyncIterator[list[Delta]]:
+        calls = CustomCalls(names)
+        async with contextlib.aclosing(self._batches(as_functions(turn))) as batches:
+            async for deltas in batches:
+                if told := calls.told(deltas):
+                    yield told
+
+    async def _batches(self, turn: Turn) -> AsyncGenerator[list[Delta], None]:
         streamed = turn.stream if self._stream is None else self._stream
         request, answer = await self._asked(
             turn if turn.stream == streamed else replace(turn, stream=streamed)
@@ -152,7 +168,7 @@ class HTTPProvider:
         """Input tokens, as the upstream counts them; None where it does not."""
         if not isinstance(self.adapter, Counts):
             return None
-        request = self.adapter.count(turn)
+        request = self.adapter.count(self._plain(turn))
         answer = await self._send(request)
         try:
             if answer.status in (404, 405, 501):  # it speaks the format, but not all of it
@@ -167,13 +183,22 @@ class HTTPProvider:
 
     def scope(self, turn: Turn) -> str:
         """Native turns of this scope can be read there."""
-        return self.adapter.scope(turn)
+        return self.adapter.scope(self._plain(turn))
 
     async def aclose(self) -> None:
         """Closes this event loop's connections; loops that are gone took theirs with them."""
         connections = self._connections.pop(asyncio.get_running_loop(), None)
         if connections is not None:
             await connections.aclose()
+
+    # --- custom tools
+
+    def _emulated(self, turn: Turn) -> frozenset[str]:
+        """The names of the custom tools that are offered as functions."""
+        return custom_names(turn) if turn.tools and not self._knows_custom else frozenset()
+
+    def _plain(self, turn: Turn) -> Turn:
+        return as_functions(turn) if self._emulated(turn) else turn
 
     # --- asking
 

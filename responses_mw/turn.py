@@ -16,6 +16,9 @@ Item = dict[str, Any]
 """One Responses item, wire JSON, already validated and normalised: messages have `type` and a list
 as `content`. Shared and never modified."""
 
+CALLS = ("function_call", "custom_tool_call")
+"""The types of items whose output a client sends, of tools that it named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -13,11 +13,12 @@ from cases import SHARED, recorded
 from seen import NOTHING, keep, looked_at, seen
 
 from responses_mw.adapters.anthropic import AnthropicMessages
-from responses_mw.adapters.base import Adapter
+from responses_mw.adapters.base import Adapter, KnowsCustomTools
 from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.bedrock_invoke import BedrockInvoke
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import AZURE, GENERIC
+from responses_mw.adapters.custom_tools import as_functions, custom_names
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.gemini_encode import VERTEX_AI
 from responses_mw.adapters.openai_responses import OpenAIResponses
@@ -179,8 +180,13 @@ def _turn(row: Row, items: list[Item] | None = None, **options: Any) -> Turn:
 def fate(row: Row, name: str) -> str:
     """mapped, emulated, passed through, left out or refused."""
     probe = PROBES[name]
+    turn = _turn(row, **probe)
+    knows = isinstance(row.adapter, KnowsCustomTools) and row.adapter.custom_tools
+    if custom_names(turn) and not knows:
+        row.adapter.encode(as_functions(turn))  # as it is asked: raises nothing
+        return "emulated"
     try:
-        request = row.adapter.encode(_turn(row, **probe))
+        request = row.adapter.encode(turn)
     except UnsupportedByProvider:
         return "refused"
     plain = row.adapter.encode(_turn(row)).body

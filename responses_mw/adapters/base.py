@@ -91,6 +91,15 @@ class Revises(Protocol):
 
 
 @runtime_checkable
+class KnowsCustomTools(Protocol):
+    """What an adapter also has whose upstream may know custom tools: others are offered functions
+    instead, by `custom_tools`."""
+
+    @property
+    def custom_tools(self) -> bool: ...
+
+
+@runtime_checkable
 class Continues(Protocol):
     """What an adapter also has if its upstream may pause in an answer and be asked to go on."""
 

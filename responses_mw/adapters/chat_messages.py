@@ -16,7 +16,7 @@ from responses_mw.adapters.chat_dialects import ChatDialect
 from responses_mw.adapters.chat_parts import TEXTS, Part, PartWriter
 from responses_mw.adapters.foreign_items import as_message
 from responses_mw.errors import UnsupportedByProvider
-from responses_mw.turn import Beginning, Item, Span, Turn, Written, replay
+from responses_mw.turn import CALLS, Beginning, Item, Span, Turn, Written, replay
 
 Message = dict[str, Any]
 NINE_CHARACTERS = re.compile(r"[A-Za-z0-9]{9}")
@@ -111,7 +111,7 @@ class _Writer:
         self._end_turns()
         assert span.native is not None
         message = dict(span.native.state)
-        ids = [item["call_id"] for item in span.items if item["type"] == "function_call"]
+        ids = [item["call_id"] for item in span.items if item["type"] in CALLS]
         calls = message.get("tool_calls") or []
         for known, call in zip(ids, calls, strict=False):
             self._wire_ids[known] = call["id"] or self._wire_id(known)

@@ -13,7 +13,7 @@ from responses_mw.adapters.gemini_models import ModelRules
 from responses_mw.adapters.media import read_data_url, read_file_data, type_of_url
 from responses_mw.adapters.pieces import LeaveOut, Pieces
 from responses_mw.errors import UnsupportedByProvider
-from responses_mw.turn import Item, Span, Turn
+from responses_mw.turn import CALLS, Item, Span, Turn
 
 Part = dict[str, Any]
 Content = dict[str, Any]
@@ -83,7 +83,7 @@ class Contents(Pieces):
     def _add_native(self, span: Span) -> None:
         assert span.native is not None
         content, step = self._model()
-        known = [item["call_id"] for item in span.items if item["type"] == "function_call"]
+        known = [item["call_id"] for item in span.items if item["type"] in CALLS]
         for part in span.native.state:
             content.parts.append(part)
             call = part.get("functionCall")
