@@ -18,11 +18,11 @@ from responses_mw.adapters.base import (
     Continues,
     Counts,
     Decoder,
-    KnowsCustomTools,
+    KnowsTools,
     Revises,
     UpstreamRequest,
 )
-from responses_mw.adapters.custom_tools import CustomCalls, as_functions, custom_names
+from responses_mw.adapters.client_tools import ClientCalls, ClientTool, as_functions, client_tools
 from responses_mw.adapters.decoding import well_formed
 from responses_mw.adapters.reading import Reading
 from responses_mw.addresses import Address, address_of, without_credentials
@@ -101,7 +101,7 @@ class HTTPProvider:
         self._secrets = _secrets_of(self._headers)
         self._timeouts = timeouts or Timeouts()
         self._stream = stream
-        self._knows_custom = isinstance(adapter, KnowsCustomTools) and adapter.custom_tools
+        self._knows = adapter.knows if isinstance(adapter, KnowsTools) else _knows_none
         self._continues = adapter if isinstance(adapter, Continues) else None
         self.extra_body: Mapping[str, Any] = {}
         """Of every turn's request here; what a turn has of its own wins."""
@@ -118,14 +118,14 @@ class HTTPProvider:
 
     def batches(self, turn: Turn) -> AsyncIterator[list[Delta]]:
         """The deltas of one network read at a time."""
-        names = self._emulated(turn)
-        return self._with_custom_calls(turn, names) if names else self._batches(turn)
+        tools = self._as_functions(turn)
+        return self._with_calls(turn, tools) if tools else self._batches(turn)
 
-    async def _with_custom_calls(
-        self, turn: Turn, names: frozenset[str]
+    async def _with_calls(
+        self, turn: Turn, tools: Mapping[str, ClientTool]
     ) -> AsyncIterator[list[Delta]]:
-        calls = CustomCalls(names)
-        async with contextlib.aclosing(self._batches(as_functions(turn))) as batches:
+        calls = ClientCalls(tools)
+        async with contextlib.aclosing(self._batches(as_functions(turn, tools))) as batches:
             async for deltas in batches:
                 if told := calls.told(deltas):
                     yield told
@@ -191,14 +191,14 @@ class HTTPProvider:
         if connections is not None:
             await connections.aclose()
 
-    # --- custom tools
+    # --- tools that are offered as functions
 
-    def _emulated(self, turn: Turn) -> frozenset[str]:
-        """The names of the custom tools that are offered as functions."""
-        return custom_names(turn) if turn.tools and not self._knows_custom else frozenset()
+    def _as_functions(self, turn: Turn) -> Mapping[str, ClientTool]:
+        return client_tools(turn, self._knows) if turn.tools else {}
 
     def _plain(self, turn: Turn) -> Turn:
-        return as_functions(turn) if self._emulated(turn) else turn
+        tools = self._as_functions(turn)
+        return as_functions(turn, tools) if tools else turn
 
     # --- asking
 
@@ -382,3 +382,7 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 def _is_json(answer: Answer) -> bool:
     content_type: str = answer.headers.get("content-type", "")
     return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def _knows_none(_: str) -> bool:
+    return False

@@ -131,7 +131,7 @@ class Turn:
         if self.forced_tool is not None:
             return frozenset({self.forced_tool})
         if len(self.offered_tools) < len(self.tools):
-            return frozenset(str(tool.get("name")) for tool in self.offered_tools)
+            return frozenset(name for tool in self.offered_tools for name in _names(tool))
         return None
 
     @property
@@ -167,6 +167,14 @@ _NAMES = [each.name for each in fields(Turn)]
 _VALUES = attrgetter(*_NAMES)
 _PUT = [getattr(Turn, name).__set__ for name in _NAMES]
 """The slots of a turn, `model` first."""
+
+
+def _names(tool: Mapping[str, Any]) -> Iterator[str]:
+    """Those that calls of it have."""
+    if tool.get("type") == "namespace":
+        yield from (nested["name"] for nested in tool["tools"])
+    else:
+        yield str(tool.get("name"))
 
 
 def _identity(tool: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -13,12 +13,12 @@ from cases import SHARED, recorded
 from seen import NOTHING, keep, looked_at, seen
 
 from responses_mw.adapters.anthropic import AnthropicMessages
-from responses_mw.adapters.base import Adapter, KnowsCustomTools
+from responses_mw.adapters.base import Adapter, KnowsTools
 from responses_mw.adapters.bedrock import BedrockConverse
 from responses_mw.adapters.bedrock_invoke import BedrockInvoke
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import AZURE, GENERIC
-from responses_mw.adapters.custom_tools import as_functions, custom_names
+from responses_mw.adapters.client_tools import as_functions, client_tools
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.adapters.gemini_encode import VERTEX_AI
 from responses_mw.adapters.openai_responses import OpenAIResponses
@@ -41,6 +41,7 @@ SCHEMA = {
 }
 FUNCTION = {"type": "function", "name": "look", "parameters": SCHEMA}
 OTHER = {**FUNCTION, "name": "go"}
+NAMESPACE = {"type": "namespace", "name": "n", "description": "d", "tools": [FUNCTION]}
 ONLY = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "go"}]}
 CALL: Item = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}
 IMAGE = {"type": "input_image", "image_url": PNG}
@@ -78,6 +79,7 @@ PROBES: Mapping[str, dict[str, Any]] = {
     "allowed tools": tools(FUNCTION, OTHER, tool_choice=ONLY),
     "one call at a time": tools(FUNCTION, parallel_tool_calls=False),
     "custom tools": tools({"type": "custom", "name": "say"}),
+    "namespaces": tools(NAMESPACE),
     "web search": tools({"type": "web_search"}),
     "code interpreter": tools({"type": "code_interpreter", "container": {"type": "auto"}}),
     "file search": tools({"type": "file_search", "vector_store_ids": ["vs_1"]}),
@@ -181,9 +183,9 @@ def fate(row: Row, name: str) -> str:
     """mapped, emulated, passed through, left out or refused."""
     probe = PROBES[name]
     turn = _turn(row, **probe)
-    knows = isinstance(row.adapter, KnowsCustomTools) and row.adapter.custom_tools
-    if custom_names(turn) and not knows:
-        row.adapter.encode(as_functions(turn))  # as it is asked: raises nothing
+    knows = row.adapter.knows if isinstance(row.adapter, KnowsTools) else lambda _: False
+    if as_others := client_tools(turn, knows):
+        row.adapter.encode(as_functions(turn, as_others))  # raises nothing
         return "emulated"
     try:
         request = row.adapter.encode(turn)

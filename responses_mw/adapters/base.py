@@ -91,12 +91,13 @@ class Revises(Protocol):
 
 
 @runtime_checkable
-class KnowsCustomTools(Protocol):
-    """What an adapter also has whose upstream may know custom tools: others are offered functions
-    instead, by `custom_tools`."""
+class KnowsTools(Protocol):
+    """What an adapter also has whose upstream may know custom tools and namespaces: others are
+    offered functions instead, by `client_tools`."""
 
-    @property
-    def custom_tools(self) -> bool: ...
+    def knows(self, type: str) -> bool:
+        """A type of tools."""
+        ...
 
 
 @runtime_checkable

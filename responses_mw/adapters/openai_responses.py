@@ -44,9 +44,8 @@ class OpenAIResponses:
     def name(self) -> str:
         return self.dialect.name
 
-    @property
-    def custom_tools(self) -> bool:
-        return self.dialect.tools is None or "custom" in self.dialect.tools
+    def knows(self, type: str) -> bool:
+        return self.dialect.tools is None or type in self.dialect.tools
 
     def scope(self, turn: Turn) -> str:
         family = "plain" if is_plain(turn.model, self.dialect) else "reasoning"

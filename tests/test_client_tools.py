@@ -1,4 +1,4 @@
-"""Custom tools on upstreams that know functions alone."""
+"""Custom tools and namespaces on upstreams that know functions alone."""
 
 import json
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.base import Adapter
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import GENERIC
-from responses_mw.adapters.custom_tools import CustomCalls
+from responses_mw.adapters.client_tools import ClientCalls, ClientTool, as_functions, client_tools
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.app import ResponsesApp
 from responses_mw.deltas import Canonical, ItemFinished, Stopped, ToolCallDelta, ToolCallStarted
 from responses_mw.testing import check_event_order, openai_client
 from responses_mw.transport import HTTPProvider
+from responses_mw.turn import Turn
 from stores import MemoryStore
 
 PATCH = '*** Begin Patch\n"é" \\ \U0001f600\n*** End Patch'
@@ -160,9 +161,95 @@ async def test_a_call_is_demanded_by_its_name() -> None:
                     model="m", input="Fix it.", tools=TOOLS, tool_choice=choice
                 )
                 assert told(answer.output[1]) == CALLED
+    forced = {"type": "function", "function": {"name": "patch"}}
+    assert [exchange.json["tool_choice"] for exchange in server.exchanges] == [forced] * 2
+
+
+# --- namespaces
+
+SPACE: dict[str, Any] = {
+    "type": "namespace",
+    "name": "files.of",
+    "description": "What is there.",
+    "tools": [
+        {"type": "function", "name": "look", "parameters": {"type": "object"}},
+        {"type": "custom", "name": "patch"},
+    ],
+}
+SPACE_NAMED = {"type": "namespace", "name": "files.of"}
+
+
+def calling(*calls: tuple[str, str]) -> list[Any]:
+    opened = [
+        chunk({"tool_calls": [{"index": n, "id": f"call_{n}", "function": {"name": name}}]})
+        for n, (name, _) in enumerate(calls)
+    ]
+    argued = [
+        chunk({"tool_calls": [{"index": n, "function": {"arguments": arguments}}]})
+        for n, (_, arguments) in enumerate(calls)
+    ]
+    each = [event for pair in zip(opened, argued, strict=True) for event in pair]
+    return [*each, chunk({}, "tool_calls")]
+
+
+async def test_tools_of_a_namespace_are_offered_under_names_of_both() -> None:
+    events = calling(("files_of__look", "{}"), ("files_of__patch", ARGUMENTS), ("look", "{}"))
+    later = streaming(calling(("files_of__look", "{}")))
+    async with upstream(streaming(events), later) as server:
+        app = application(ChatCompletions(GENERIC), server)
+        async with app.lifespan(), openai_client(app) as client:
+            tools: list[Any] = [SPACE, TOOLS[1]]
+            first: Any = await client.responses.create(model="m", input="Look.", tools=tools)
+            look, patch, plain = first.output
+            assert (look.type, look.name, look.namespace) == ("function_call", "look", "files.of")
+            assert (*told(patch), patch.namespace) == (*CALLED, "files.of")
+            assert (plain.name, plain.to_dict().get("namespace")) == ("look", None)
+            answers: list[Any] = [
+                {"type": f"{call.type}_output", "call_id": call.call_id, "output": "ok"}
+                for call in first.output
+            ]
+            only: Any = {"type": "allowed_tools", "mode": "auto", "tools": [SPACE_NAMED]}
+            again: Any = await client.responses.create(
+                model="m",
+                input=answers,
+                previous_response_id=first.id,
+                tools=tools,
+                tool_choice=only,
+            )
+            assert again.status == "completed"
     one, other = (exchange.json for exchange in server.exchanges)
-    assert one["tool_choice"] == {"type": "function", "function": {"name": "patch"}}
-    assert [tool["function"]["name"] for tool in other["tools"]] == ["patch"]
+    names = [tool["function"]["name"] for tool in one["tools"]]
+    assert names == ["files_of__look", "files_of__patch", "look"]
+    assert [tool["function"]["name"] for tool in other["tools"]] == names[:2]
+    said = other["messages"][1]["tool_calls"]
+    assert [call["function"]["name"] for call in said] == names
+
+
+def test_a_namespace_is_demanded_whole() -> None:
+    turn = Turn("m", (), tools=[SPACE, TOOLS[1]], tool_choice=SPACE_NAMED)
+    plain = as_functions(turn, client_tools(turn, lambda _: False))
+    assert (plain.choice, plain.forced_tool) == ("required", None)
+    assert plain.callable_tools == {"files_of__look", "files_of__patch"}
+    look = {**SPACE, "tools": SPACE["tools"][:1]}
+    alone = Turn("m", (), tools=[look, TOOLS[1]], tool_choice=SPACE_NAMED)
+    assert as_functions(alone, client_tools(alone, lambda _: False)).forced_tool == "files_of__look"
+
+
+def test_what_an_upstream_knows_is_left_as_it_is() -> None:
+    turn = Turn("m", (), tools=[SPACE, *TOOLS])
+    assert client_tools(turn, lambda _: True) == {}
+    known = client_tools(turn, lambda kind: kind == "namespace")
+    assert [tool["type"] for tool in as_functions(turn, known).tools] == [
+        "namespace",
+        "function",
+        "function",
+    ]
+
+
+def test_long_names_are_told_apart() -> None:
+    names = {ClientTool("function", name, "n" * 60).wire_name for name in ("look", "lock")}
+    assert len(names) == 2
+    assert {len(name) for name in names} == {64}
 
 
 # --- how its input is read
@@ -170,7 +257,7 @@ async def test_a_call_is_demanded_by_its_name() -> None:
 
 def inputs(arguments: Sequence[str], *ends: Any) -> tuple[str, str, str]:
     """What the deltas say, what the end repeats, and the status."""
-    calls = CustomCalls(frozenset({"patch"}))
+    calls = ClientCalls({"patch": ClientTool("custom", "patch")})
     deltas = [ToolCallStarted(0, "patch"), *(ToolCallDelta(0, piece) for piece in arguments), *ends]
     events = [each.event for each in calls.told(deltas) if isinstance(each, Canonical)]
     said = "".join(event["delta"] for event in events if event["type"].endswith(".delta"))
