@@ -259,7 +259,9 @@ class ResponsesApp(Starlette):
 
 def _check_kinds(store: object, owner: object) -> None:
     """Here and not at the first request, where a wrong one would be a 500."""
-    if not isinstance(store, str | SessionStore):
+    # What passes a store's calls on, as one that times them, need not be of its class.
+    is_store = hasattr(store, "reserve") and not isinstance(store, type)
+    if not is_store and not isinstance(store, str):
         kind = type(store).__name__
         raise ConfigurationError(f"store is of type {kind}; a SessionStore or a URL is needed")
     if owner is not None and not callable(owner):
