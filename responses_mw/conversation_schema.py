@@ -7,7 +7,8 @@ from pydantic import Field, SkipValidation
 from responses_mw import checks
 from responses_mw.checks import Wrong
 from responses_mw.items import Item, check_items
-from responses_mw.schema import Metadata, RequestBody
+from responses_mw.metadata import Metadata
+from responses_mw.schema import RequestBody
 
 MAX_ITEMS = 20
 """In one request (OpenAI's document)."""

@@ -12,14 +12,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SkipValidation,
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticCustomError
 
 from responses_mw import checks, later
 from responses_mw.checks import MAX_TEXT, Shape, Wrong
@@ -27,6 +26,7 @@ from responses_mw.errors import InvalidRequest
 from responses_mw.items import Item, check_items
 from responses_mw.json_body import decoded
 from responses_mw.json_schema import said_as
+from responses_mw.metadata import Metadata
 from responses_mw.parts import OTHERS as MESSAGE_PARTS
 from responses_mw.parts import SHAPES as PARTS
 from responses_mw.tool_schema import check_choice, check_tools, with_mode
@@ -45,32 +45,9 @@ Include = Literal[
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Summary = Literal["auto", "concise", "detailed"]
 _PRIVATE = ("instructions", "metadata", "user", "safety_identifier")
-_MOST_PAIRS = 16
 _MOST_NAMES = 100
 """More than any object here knows."""
 
-
-def _pairs(given: Any) -> Any:
-    """LiteLLM's clients send `tags` as a list: it is kept as text, which `asked` takes apart."""
-    if not isinstance(given, dict):
-        return given
-    # Only the first error is told, and millions of them cost minutes.
-    if len(given) > _MOST_PAIRS:
-        raise PydanticKnownError(
-            "too_long",
-            {"field_type": "Dictionary", "max_length": _MOST_PAIRS, "actual_length": len(given)},
-        )
-    tags = given.get("tags")
-    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
-        return {**given, "tags": ",".join(tags)}
-    return given
-
-
-Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
-    Field(max_length=_MOST_PAIRS),
-    BeforeValidator(_pairs),
-]
 
 _NAME = re.compile(r"^(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
 
