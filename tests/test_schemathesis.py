@@ -23,7 +23,7 @@ from test_openapi import BEYOND_WORDS
 from responses_mw import ResponsesApp, Settings
 from responses_mw.testing import CheckModel, EchoProvider
 
-EXAMPLES = int(os.environ.get("RESPONSES_MW_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("RESPONSES_MW_EXAMPLES", "8"))
 SEED = int(os.environ.get("RESPONSES_MW_SEED", "1"))
 KEY = "Bearer ann-key"
 

@@ -35,7 +35,7 @@ from stores import SessionStore
 
 __all__ = ["store", "store_url"]
 
-EXAMPLES = int(os.environ.get("RESPONSES_MW_EXAMPLES", "12")) * 20
+EXAMPLES = int(os.environ.get("RESPONSES_MW_EXAMPLES", "8")) * 20
 MASTER = "sk-master-key"
 SLOWEST_S = 3.0
 HEADERS = [
