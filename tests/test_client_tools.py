@@ -139,8 +139,7 @@ async def test_a_custom_tool_is_offered_called_answered_and_remembered(name: str
     first, second = (exchange.body.decode() for exchange in server.exchanges)
     assert "start: /.+/" in first
     assert '"custom"' not in first + second
-    replayed = second.replace(" ", "")
-    assert json.dumps(PATCH)[1:-1].replace(" ", "") in replayed or PATCH[4:9] in second
+    assert "*** Begin Patch" in second
     assert '"ok"' in second or '\\"ok\\"' in second
 
 
@@ -235,6 +234,13 @@ def test_a_namespace_is_demanded_whole() -> None:
     assert as_functions(alone, client_tools(alone, lambda _: False)).forced_tool == "files_of__look"
 
 
+def test_a_tool_without_a_type_is_left_to_the_adapter() -> None:
+    turn = Turn("m", (), tools=[{"name": "look"}, TOOLS[0]])
+    found = client_tools(turn, lambda _: False)
+    assert list(found) == ["patch"]
+    assert as_functions(turn, found).tools[0] == {"name": "look"}
+
+
 def test_what_an_upstream_knows_is_left_as_it_is() -> None:
     turn = Turn("m", (), tools=[SPACE, *TOOLS])
     assert client_tools(turn, lambda _: True) == {}
@@ -282,6 +288,7 @@ def test_input_is_read_wherever_it_is_cut(text: str, size: int, ascii: bool, spa
     [
         ("", ""),
         ("{}", ""),
+        ("{\t}", ""),
         ("*** Begin Patch", "*** Begin Patch"),
         ('{"patch": "x"}', '{"patch": "x"}'),
         ("x" * 200, "x" * 200),

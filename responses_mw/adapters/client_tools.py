@@ -71,9 +71,10 @@ def client_tools(turn: Turn, knows: Callable[[str], bool]) -> dict[str, ClientTo
     says whether it knows a type of tools."""
     found: list[ClientTool] = []
     for tool in turn.tools:
-        if tool["type"] not in _STOOD_FOR or knows(tool["type"]):
+        kind = tool.get("type")  # a hook may have left it out: the adapter says so
+        if kind not in _STOOD_FOR or knows(kind):
             continue
-        space = tool["name"] if tool["type"] == "namespace" else None
+        space = tool["name"] if kind == "namespace" else None
         nested = tool["tools"] if space is not None else [tool]
         found += [ClientTool(each["type"], each["name"], space) for each in nested]
     return {tool.wire_name: tool for tool in found}
@@ -112,9 +113,10 @@ def _as_tools(
     offered: Iterable[Mapping[str, Any]], tools: Mapping[str, ClientTool]
 ) -> Iterator[Mapping[str, Any]]:
     for tool in offered:
-        if tool["type"] == "custom" and tool["name"] in tools:
+        kind = tool.get("type")
+        if kind == "custom" and tool["name"] in tools:
             yield _as_function(tool, tool["name"])
-        elif tool["type"] == "namespace" and _stood_for(tool, tools):
+        elif kind == "namespace" and _stood_for(tool, tools):
             for each in tool["tools"]:
                 name = ClientTool(each["type"], each["name"], tool["name"]).wire_name
                 custom = each["type"] == "custom"
@@ -239,7 +241,7 @@ class _Call:
 
     def closed(self, status: str) -> Iterator[Delta]:
         cut = self.form == "input" and status == "incomplete"
-        if self.waiting.strip(" {}\n") and not cut:
+        if self.waiting.strip(" {}\t\r\n") and not cut:
             self.form = "other"
             yield from self.argue("")
         text = "".join(self.pieces)
