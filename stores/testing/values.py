@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from stores.accounts import Usage
 from stores.base import Item, NativeState, NewResponse, Outcome, SessionStore, StoreError
 from stores.testing.hooks import StoreHooks
 from stores.testing.turns import (
@@ -23,6 +22,7 @@ from stores.testing.turns import (
     said,
     say,
 )
+from stores.testing.usage import used
 
 EDGES = (0, 1, 0x1F, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF)
 PLANES = "".join(
@@ -251,17 +251,9 @@ class ValueTests(StoreHooks):
         """Counts are the upstream's word."""
         await say(store, "a")
         await store.reserve(new("b", "a"), owner=OWNER)
-        used = Usage(
-            response="b",
-            owner=OWNER,
-            created_at=NOW,
-            ended_at=NOW,
-            status="completed",
-            model="m",
-            input_tokens=2**63,
-        )
+        counted = used("b", input_tokens=2**63)
         ends = await asyncio.gather(
-            store.finish("b", replace(outcome("b"), usage=used), owner=OWNER, lease=LEASE),
+            store.finish("b", replace(outcome("b"), usage=counted), owner=OWNER, lease=LEASE),
             say(store, "c", "a"),
             return_exceptions=True,
         )

@@ -10,10 +10,11 @@ import asyncpg
 import pytest
 
 from stores import StoreBusy
-from stores.accounts import Usage, UsageQuery
+from stores.accounts import UsageQuery
 from stores.postgres import PostgresStore
 from stores.testing.conversations import post, turn_in
 from stores.testing.turns import LEASE, NOW, OWNER, history_of, new, outcome, said, say
+from stores.testing.usage import used
 
 GATE = 7
 SLOW_COMMITS = f"""
@@ -91,16 +92,7 @@ async def test_a_conversation_goes_on(store: PostgresStore, unheard: Unheard) ->
 
 
 async def test_what_was_used_is_counted_once(store: PostgresStore, unheard: Unheard) -> None:
-    one = Usage(
-        response="a",
-        owner=OWNER,
-        created_at=NOW,
-        ended_at=NOW,
-        status="completed",
-        model="m",
-        input_tokens=10,
-        cost_nano=5,
-    )
+    one = used("a", input_tokens=10, cost_nano=5)
     rows = [one, replace(one, response="b")]
     await unheard(store.add_usage(rows))
     (total,) = await store.usage(UsageQuery())
