@@ -5,7 +5,6 @@ not one for each: between two processes of the same program lies more than what 
 """
 
 import contextlib
-import logging
 import socket
 import sys
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from responses_mw.app import ResponsesApp
 from responses_mw.cli.serving import Serving, collect_seldom
 from responses_mw.cli.standalone import Standalone
 from responses_mw.records import Observer
-from responses_mw.telemetry.log import logger
+from responses_mw.telemetry.log import TurnLines
 from responses_mw.telemetry.otel import OpenTelemetry
 from responses_mw.telemetry.prometheus import Prometheus
 from responses_mw.telemetry.timed_store import TimedStore
@@ -47,13 +46,14 @@ def _tracing(rate: float, *, measured: bool) -> OpenTelemetry:
 
 class Switch:
     """What an application's observers are, changed while nothing is generated: it asks them itself,
-    as it would without a switch. The log has its own, which is its level."""
+    as it would without a switch."""
 
     def __init__(self, app: ResponsesApp, store: TimedStore) -> None:
         self._app, self._store = app, store
-        self._always = app._watch.all
+        self._always = [each for each in app._watch.all if not isinstance(each, TurnLines)]
         self._prometheus = Prometheus()
         self._known: dict[str, Observer] = {
+            "log": TurnLines(),
             "prometheus": self._prometheus,
             "traces": _tracing(0.01, measured=False),
             "traces+metrics": _tracing(0.01, measured=True),
@@ -61,11 +61,10 @@ class Switch:
         }
 
     def turn(self, names: Sequence[str]) -> None:
-        watching = [self._known[name] for name in names if name != "log"]
+        watching = [self._known[name] for name in names]
         self._app._watch.set([*self._always, *watching])
         counting = self._prometheus in watching
         self._store._observe = self._prometheus.observe_store if counting else _nobody
-        logger.setLevel(logging.INFO if "log" in names else logging.WARNING)
 
 
 def _nobody(operation: str, seconds: float) -> None: ...

@@ -25,7 +25,7 @@ from responses_mw.meta_routes import MetaRoutes
 from responses_mw.metrics import Metrics
 from responses_mw.metrics_routes import MetricsRoutes
 from responses_mw.preparation import kept
-from responses_mw.records import Observer, Observers, Watch
+from responses_mw.records import Observer, Observers
 from responses_mw.router import Models, Router, Routing
 from responses_mw.routes import ResponseRoutes
 from responses_mw.runtime import Runtime
@@ -33,8 +33,9 @@ from responses_mw.service import Service
 from responses_mw.settings import Settings
 from responses_mw.sockets import SocketRoutes
 from responses_mw.telemetry.callbacks import Callbacks, installed
-from responses_mw.telemetry.log import TurnLog
+from responses_mw.telemetry.log import turn_log
 from responses_mw.usage_routes import UsageRoutes
+from responses_mw.watch import Watch
 from stores.base import SessionStore
 from stores.urls import open_store
 
@@ -78,7 +79,7 @@ class ResponsesApp(Starlette):
         self._metrics = Metrics(self._router, telling) if self.settings.metrics else None
         counting = None if self._metrics is None else self._metrics.observer
         tracing = _open_telemetry() if self.settings.otel else None
-        watching = (TurnLog(), telling, counting, tracing, *observers)
+        watching = (turn_log(), telling, counting, tracing, *observers)
         self._watch = Watch([observer for observer in watching if observer is not None])
         self.draining = False
         """Since `drain`: `/health/ready` then says 503."""

@@ -12,11 +12,12 @@ from responses_mw.assembler import ResponseAssembler
 from responses_mw.cost import NANO
 from responses_mw.errors import ResponsesError
 from responses_mw.fees import NO_USES, uses_of
-from responses_mw.records import Content, Redact, TurnRecord, Watch
+from responses_mw.records import Content, Redact, TurnRecord
 from responses_mw.routing.deployments import Deployment
 from responses_mw.store_errors import unavailable
 from responses_mw.turn import Turn
 from responses_mw.usage import Ledger, of_cut_answer, row
+from responses_mw.watch import Watch
 from stores.accounts import Usage
 from stores.base import StoreError
 

@@ -119,26 +119,13 @@ class Observer(Protocol):
         """After the end was stored; for HTTP errors, too, that left nothing behind."""
         return
 
+    def on_ended(self, records: Sequence[TurnRecord]) -> None:
+        """The same a moment later, of many in a row, which costs a third: when there are 64, at
+        the latest after a quarter of a second, at shutdown before `flush`. In whichever thread."""
+        return
+
 
 Observers = Sequence[Observer]
-
-
-class Watch:
-    """The observers of an application, and whom each moment concerns."""
-
-    def __init__(self, observers: Observers) -> None:
-        self.set(observers)
-
-    def set(self, observers: Observers) -> None:
-        """While nothing is generated."""
-        self.all = tuple(observers)
-        self.started = [each.on_start for each in self.all if _does(each, "on_start")]
-        self.heard = [each.on_first_delta for each in self.all if _does(each, "on_first_delta")]
-        self.ended = [each.on_end for each in self.all if _does(each, "on_end")]
-
-
-def _does(observer: Observer, moment: str) -> bool:
-    return getattr(type(observer), moment, None) is not getattr(Observer, moment)
 
 
 @runtime_checkable

@@ -13,15 +13,17 @@ from datetime import UTC, datetime
 from functools import partial
 
 from responses_mw import retention
+from responses_mw.batch import drain_all
 from responses_mw.chains import Chains
 from responses_mw.generation import Generation
 from responses_mw.hooks import Hooks
 from responses_mw.jumps import Jumps
 from responses_mw.keeping import lease_until
-from responses_mw.records import Flushes, Watch
+from responses_mw.records import Flushes
 from responses_mw.router import Router
 from responses_mw.settings import Settings
 from responses_mw.usage import Ledger
+from responses_mw.watch import Watch
 from stores.base import SessionStore, StoredResponse, StoreError
 
 logger = logging.getLogger("responses_mw")
@@ -85,6 +87,7 @@ class Runtime:
             generation.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        drain_all()
         for observer in self.watch.all:
             if isinstance(observer, Flushes):
                 await observer.flush()

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from responses_mw.errors import ConfigurationError
-from responses_mw.records import TurnRecord
+from responses_mw.records import Observer, TurnRecord
 
 logger = logging.getLogger("responses_mw")
 
@@ -31,8 +31,8 @@ _LOOK_S = 0.01
 Method = Callable[[TurnRecord], Any]
 
 
-class Callbacks:
-    """An Observer for any objects with some of the methods `on_start`, `on_first_delta`,
+class Callbacks(Observer):
+    """For any objects with some of the methods `on_start`, `on_first_delta`,
     `on_success` and `on_failure`, each taking a TurnRecord that nobody changes any more.
 
     Success is an answer that came to an end of its own, `incomplete` included. Sync methods run in

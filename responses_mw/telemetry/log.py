@@ -14,8 +14,8 @@ from typing import Any, Literal, TextIO
 
 import orjson
 
+from responses_mw.batch import drain_all
 from responses_mw.records import Attempt, Content, Observer, TurnRecord
-from responses_mw.telemetry.batch import Batch
 
 logger = logging.getLogger("responses_mw.turns")
 
@@ -26,25 +26,37 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message"}
 _BEGINNING = len(vars(logging.makeLogRecord({})))
 _NANO = 1_000_000_000
 _Told = tuple[TurnRecord, float]
-"""What a line is made of, and when it was told: seconds since the epoch."""
+"""What a line is made of, and when it ended: seconds since the epoch."""
 
 
 class TurnLog(Observer):
     """Logs every end at INFO on `responses_mw.turns`, its fields as `extra`."""
 
     def on_end(self, record: TurnRecord) -> None:
+        if logger.isEnabledFor(logging.INFO):
+            logger.handle(_event(record, time.time()))
+
+
+class TurnLines(Observer):
+    """The same log, many ends at once: for where it goes to `Rows` alone, which need no event to
+    write a line. Should others listen later, they get their events, late by that much."""
+
+    def on_ended(self, records: Sequence[TurnRecord]) -> None:
         if not logger.isEnabledFor(logging.INFO):
             return
+        epoch = time.time() - time.monotonic()
+        told = [(record, epoch + (record.ended_s or record.started_s)) for record in records]
         rows = _rows()
-        if rows is None:
-            logger.handle(_event(record, time.time()))
-        else:
-            rows.tell(record)
+        if rows is not None:
+            rows.write(told)
+            return
+        for record, ended in told:
+            logger.handle(_event(record, ended))
 
-    async def flush(self) -> None:
-        for handler in (*logger.handlers, *logging.getLogger().handlers):
-            if isinstance(handler, Rows):
-                handler.flush()
+
+def turn_log() -> Observer:
+    """For how logging is set up now."""
+    return TurnLog() if _rows() is None else TurnLines()
 
 
 def _event(record: TurnRecord, created: float) -> logging.LogRecord:
@@ -170,39 +182,26 @@ class TextLines(logging.Formatter):
 
 
 class Rows(logging.StreamHandler[TextIO]):
-    """Writes the lines of turns many at once, a quarter of a second late at most. Anything else is
-    written as it comes, and so is what was told before it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._rows: Batch[_Told | logging.LogRecord] = Batch(self._write)
+    """Writes the lines of turns many at once. Before anything else it writes those that wait."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == logger.name:
-            self._rows.add(record)
-        else:
-            self._rows.drain()
-            super().emit(record)
+        drain_all()
+        super().emit(record)
 
-    def tell(self, record: TurnRecord) -> None:
-        """A turn, without an event."""
-        self._rows.add((record, time.time()))
+    def write(self, told: Sequence[_Told]) -> None:
+        turn = self.formatter.turn if type(self.formatter) is JSONLines else self._turn
+        lines = [turn(*each) for each in told]
+        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):
+            self.stream.write(self.terminator.join([*lines, ""]))
+            self.stream.flush()
 
     @property
     def takes_all(self) -> bool:
         return self.level <= logging.INFO and not self.filters
 
     def flush(self) -> None:
-        self._rows.drain()
         with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
             super().flush()
-
-    def _write(self, told: Sequence[_Told | logging.LogRecord]) -> None:
-        turn = self.formatter.turn if type(self.formatter) is JSONLines else self._turn
-        lines = [turn(*each) if isinstance(each, tuple) else self.format(each) for each in told]
-        with contextlib.suppress(OSError, ValueError):
-            self.stream.write(self.terminator.join([*lines, ""]))
-            self.stream.flush()
 
     def _turn(self, record: TurnRecord, created: float) -> str:
         return self.format(_event(record, created))

@@ -19,9 +19,9 @@ from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 
 from responses_mw import outgoing
+from responses_mw.batch import Batch
 from responses_mw.records import Observer, TurnRecord
 from responses_mw.routing.deployments import Deployment
-from responses_mw.telemetry.batch import Batch
 
 _NANO = 1_000_000_000
 _MOST_MARKS = 1000
@@ -86,9 +86,6 @@ class OpenTelemetry(Observer):
         traced.leave(record.error)
         if traced.spans or self._measures:
             self._ended.add((record, traced.deployment, traced.spans))
-
-    async def flush(self) -> None:
-        self._ended.drain()
 
     def _tell_all(self, ended: "Sequence[_Ended]") -> None:
         for record, deployment, spans in ended:
@@ -257,8 +254,9 @@ def _headers(span: Span, within: Context) -> Mapping[str, str]:
     propagator = propagate.get_global_textmap()
     trace_id, span_id, _, flags, state, is_valid = span.get_span_context()
     if len(within) == 1 and is_valid and not state and _is_w3c(propagator):
-        # Half of what an f-string takes.
-        return {"traceparent": "00-%032x-%016x-%02x" % (trace_id, span_id, flags)}  # noqa: UP031
+        # A third of what formats for hexadecimal take.
+        trace_hex, span_hex = trace_id.to_bytes(16, "big").hex(), span_id.to_bytes(8, "big").hex()
+        return {"traceparent": f"00-{trace_hex}-{span_hex}-{flags.to_bytes(1, 'big').hex()}"}
     headers: dict[str, str] = {}
     propagator.inject(headers, within)
     return headers

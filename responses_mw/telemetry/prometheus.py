@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from responses_mw.batch import Batch, drain_all
 from responses_mw.deltas import UsageReported
 from responses_mw.records import Observer, TurnRecord
-from responses_mw.telemetry.batch import Batch
 from responses_mw.telemetry.present import Present
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,7 +41,6 @@ class Prometheus(Observer):
         self._series: dict[tuple[str, str], _Series] = {}
         self._models: set[str] = set()
         self._errors: set[str] = set()
-        self._ended = Batch(self._count_all)
         self._called = Batch(self._count_calls)
         registry, at = self.registry, ("model", "deployment")
         self._requests = Counter(
@@ -97,30 +96,20 @@ class Prometheus(Observer):
         )
         self.registry.register(_AtThisMoment(now))
 
-    def on_end(self, record: TurnRecord) -> None:
-        self._ended.add(record)
-
-    async def flush(self) -> None:
-        self._drain()
-
     def observe_store(self, operation: str, seconds: float) -> None:
         self._called.add((operation, seconds))
 
     def exposed(self) -> bytes:
         """In the text format. With PROMETHEUS_MULTIPROC_DIR, counters and histograms are those of
         all workers, and what is at this moment is left out, for it is only this one's."""
-        self._drain()
+        drain_all()
         if not os.environ.get(_MULTIPROCESS):
             return generate_latest(self.registry)
         everybody = CollectorRegistry()
         MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # it has no types
         return generate_latest(everybody)
 
-    def _drain(self) -> None:
-        self._ended.drain()
-        self._called.drain()
-
-    def _count_all(self, records: Sequence[TurnRecord]) -> None:
+    def on_ended(self, records: Sequence[TurnRecord]) -> None:
         alike: dict[tuple[str, str | None, str], list[TurnRecord]] = defaultdict(list)
         for record in records:
             alike[record.model, record.deployment, record.status].append(record)

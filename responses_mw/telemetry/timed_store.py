@@ -26,11 +26,12 @@ class TimedStore:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
-        if name.startswith("_") or not inspect.iscoroutinefunction(found):
+        if name.startswith("_") or not inspect.ismethod(found):
             return found
-        timed = self._timed(name, found)
-        setattr(self, name, timed)  # the next call finds it without asking here
-        return timed
+        if inspect.iscoroutinefunction(found):
+            found = self._timed(name, found)
+        setattr(self, name, found)  # the next call finds it without asking here
+        return found
 
     def _timed(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)

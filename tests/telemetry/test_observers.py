@@ -1,9 +1,10 @@
 """Who is told of what."""
 
 from responses_mw.app import ResponsesApp
-from responses_mw.records import Observer, TurnRecord, Watch
+from responses_mw.records import Observer, TurnRecord
 from responses_mw.telemetry.log import TurnLog
 from responses_mw.testing import EchoProvider, openai_client
+from responses_mw.watch import Watch
 from stores import MemoryStore
 
 

@@ -28,9 +28,9 @@ from upstream import Exchange, upstream
 
 from responses_mw import ChatCompletions, Deployment, HTTPProvider
 from responses_mw.app import ResponsesApp
+from responses_mw.batch import DELAY_S
 from responses_mw.deltas import TextDelta
 from responses_mw.errors import UpstreamUnavailable
-from responses_mw.telemetry.batch import DELAY_S
 from responses_mw.telemetry.otel import OpenTelemetry
 from responses_mw.testing import EchoProvider, ScriptedProvider
 from responses_mw.testing.asgi import InProcessTransport

@@ -17,11 +17,11 @@ from served import config, serving
 
 from responses_mw import Deployment
 from responses_mw.app import ResponsesApp
+from responses_mw.batch import DELAY_S
 from responses_mw.deltas import Delta, Stopped, TextDelta
 from responses_mw.errors import UpstreamUnavailable
 from responses_mw.records import TurnRecord
 from responses_mw.settings import Settings
-from responses_mw.telemetry.batch import DELAY_S
 from responses_mw.telemetry.prometheus import _STORE, _Histogram
 from responses_mw.testing import EchoProvider, ScriptedProvider
 from responses_mw.testing.asgi import InProcessTransport

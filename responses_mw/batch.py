@@ -6,9 +6,11 @@ third of what sixty single ones do. So whoever counts puts by, and counts before
 
 import asyncio
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 
@@ -25,12 +27,14 @@ class Batch(Generic[T]):
         self._waiting: deque[T] = deque()
         self._due: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        with _known:
+            _all.add(self)
 
     def add(self, seen: T) -> None:
         self._waiting.append(seen)
         if len(self._waiting) >= MOST:
             self.drain()
-        elif self._due is None or self._loop is not _running():
+        elif self._loop is None or self._due is None or not self._loop.is_running():
             self._wait()
 
     def drain(self) -> None:
@@ -45,16 +49,25 @@ class Batch(Generic[T]):
             self._work(row)
 
     def _wait(self) -> None:
-        """The timer of a loop that has gone would never ring."""
-        self._loop = _running()
-        if self._loop is None:
+        """The timer of a loop that has gone would never ring. Which one runs in this thread is not
+        asked more often than need be: up to Python 3.11 that is a system call."""
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
             self.drain()
         else:
             self._due = self._loop.call_later(DELAY_S, self.drain)
 
 
-def _running() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+_all: "WeakSet[Batch[Any]]" = WeakSet()
+_known = threading.Lock()
+"""Held while `_all` changes or is gone through."""
+
+
+def drain_all() -> None:
+    """Works through whatever is put by in this process."""
+    with _known:
+        batches = list(_all)
+    for batch in batches:
+        batch.drain()
