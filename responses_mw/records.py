@@ -104,8 +104,8 @@ class TurnRecord:
 
 
 class Observer(Protocol):
-    """Called on the event loop, in the generation's own task: it must return at once. Whoever
-    inherits from it says only what is to be done at some of the moments."""
+    """Called on the event loop, in a task that is this response's alone: it must return at once,
+    and need not put context variables back. Whoever inherits from it says only what it does."""
 
     def on_start(self, record: TurnRecord) -> None:
         """Before a deployment is chosen."""

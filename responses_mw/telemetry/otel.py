@@ -68,7 +68,7 @@ class OpenTelemetry(Observer):
         self._first = meter.create_histogram(
             "gen_ai.client.operation.time_to_first_chunk", "s", "From request to the first delta."
         )
-        self._traces: dict[str, _Recorded | _Unrecorded] = {}
+        self._traces: dict[str, _Trace] = {}
         self._ended = Batch(self._tell_all)
         self._marks: dict[tuple[str | None, ...], _Marks] = {}
 
@@ -76,15 +76,20 @@ class OpenTelemetry(Observer):
         name, attributes = _beginning(record.model)
         span = self._tracer.start_span(name, _parent(record), attributes=attributes)
         recorded = span.is_recording()
-        traced = _Recorded(self._tracer, record, span) if recorded else _Unrecorded(span)
+        if not recorded:
+            # Nobody records its attempts, either: upstreams hear of the turn.
+            within = trace.set_span_in_context(span)
+            _enter(within, _headers(span, within))
+            if not self._measures:
+                return
+        traced = _Recorded(self._tracer, record, span) if recorded else _Trace()
         self._traces[record.id] = traced
-        if recorded or self._measures:
-            record.attempting.append(traced.attempting)
+        record.attempting.append(traced.attempting)
 
     def on_end(self, record: TurnRecord) -> None:
-        traced = self._traces.pop(record.id)
-        traced.leave(record.error)
-        if traced.spans or self._measures:
+        traced = self._traces.pop(record.id, None)
+        if traced is not None:
+            traced.leave(record.error)
             self._ended.add((record, traced.deployment, traced.spans))
 
     def _tell_all(self, ended: "Sequence[_Ended]") -> None:
@@ -143,23 +148,15 @@ class _Marks:
 
 
 class _Open:
-    """A span that is current until it is left, by the task that made this. It ends later."""
+    """A span that was begun, and ends later than it is left."""
 
-    __slots__ = ("_before", "_error", "_headers", "_left_ns", "context", "span")
+    __slots__ = ("_error", "_left_ns", "context", "span")
 
-    def __init__(self, span: Span, *, asks: bool) -> None:
-        """`asks`: an upstream is asked within it."""
+    def __init__(self, span: Span) -> None:
         self.span = span
         self.context = trace.set_span_in_context(span)
-        headers = _headers(span, self.context) if asks else outgoing.NONE
-        self._headers = outgoing.HEADERS.set(headers)
-        self._before = context.attach(self.context)
 
     def leave(self, error: str | None) -> None:
-        """In the order opposite to entering."""
-        context.detach(self._before)
-        outgoing.HEADERS.reset(self._headers)
-        del self._before, self._headers  # they hold all of the task's context
         self._error = error
         self._left_ns = time.time_ns()
 
@@ -170,43 +167,37 @@ class _Open:
         self.span.end(self._left_ns)
 
 
-class _Unrecorded:
-    """A trace that nobody records has no attempts of its own: upstreams hear of the turn."""
+class _Trace:
+    """Of one response, which nobody records."""
 
-    __slots__ = ("_before", "_headers", "deployment")
     spans: Sequence[_Open] = ()
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self) -> None:
         self.deployment: Deployment | None = None
-        within = trace.set_span_in_context(span)
-        self._headers = outgoing.HEADERS.set(_headers(span, within))
-        self._before = context.attach(within)
 
     def attempting(self, deployment: Deployment) -> None:
         self.deployment = deployment
 
     def leave(self, error: str | None) -> None:
-        context.detach(self._before)
-        outgoing.HEADERS.reset(self._headers)
+        return
 
 
-class _Recorded:
-    """Of one response. `spans` are those that were left, its own behind those of its attempts."""
-
-    __slots__ = ("_attempt", "_attempts", "_record", "_tracer", "_turn", "deployment", "spans")
+class _Recorded(_Trace):
+    """`spans` are those that were left, the response's own behind those of its attempts."""
 
     def __init__(self, tracer: trace.Tracer, record: TurnRecord, span: Span) -> None:
-        self.deployment: Deployment | None = None
+        super().__init__()
         self.spans: list[_Open] = []
         self._tracer = tracer
         self._record = record
-        self._turn = _Open(span, asks=False)
+        self._turn = _Open(span)
         self._attempt: _Open | None = None
         self._attempts = 0
+        _enter(self._turn.context, outgoing.NONE)
 
     def attempting(self, deployment: Deployment) -> None:
+        super().attempting(deployment)
         self._leave_attempt(None)
-        self.deployment = deployment
         self._attempts = len(self._record.attempts)
         model = deployment.model or self._record.model
         span = self._tracer.start_span(
@@ -219,7 +210,8 @@ class _Recorded:
                 "responses_mw.deployment": str(deployment.id),
             },
         )
-        self._attempt = _Open(span, asks=True)
+        self._attempt = _Open(span)
+        _enter(self._attempt.context, _headers(span, self._attempt.context))
 
     def leave(self, error: str | None) -> None:
         self._leave_attempt(error)
@@ -235,10 +227,17 @@ class _Recorded:
         self._attempt.leave(failed or error)
         self.spans.append(self._attempt)
         self._attempt = None
+        _enter(self._turn.context, outgoing.NONE)
 
 
 _Ended = tuple[TurnRecord, Deployment | None, Sequence[_Open]]
-"""Who was asked last, and what `_Recorded` and `_Unrecorded` have of spans."""
+"""Who was asked last, and the spans of the trace."""
+
+
+def _enter(within: Context, headers: Mapping[str, str]) -> None:
+    """For good: each response has a task of its own, and whose context that is goes with it."""
+    context.attach(within)
+    outgoing.HEADERS.set(headers)
 
 
 @functools.lru_cache(maxsize=_MOST_MARKS)

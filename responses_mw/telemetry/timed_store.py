@@ -17,6 +17,7 @@ class TimedStore:
 
     def __init__(self, store: SessionStore, observe: ObserveCall) -> None:
         self._store = store
+        self.keeps_accounts = store.keeps_accounts  # each response asks
         self._observe = observe
         self.pending = 0
 
