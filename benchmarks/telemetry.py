@@ -10,7 +10,6 @@ import math
 import random
 import statistics
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ from benchmarks.client import Job
 from benchmarks.databases import STORES, database
 from benchmarks.processes import Client, Server, client, python, server
 
-_SETTLING_S = 0.3
-"""What is put by, and counted a moment later, is part of what telemetry costs."""
 _PROC = Path("/proc")
 
 WAYS: Mapping[str, str] = {
@@ -128,8 +125,7 @@ def _measured(
     for number in range(rounds):
         # Each time in another order: who comes after whom makes a difference, too.
         for name in random.Random(number).sample(ways, len(ways)):
-            _switch(served, WAYS[name])
-            runs[name].append(_cpu(load, served, job))
+            runs[name].append(_cpu(load, served, job, WAYS[name]))
     return [Seen(name, tuple(cpu)) for name, cpu in runs.items()]
 
 
@@ -140,10 +136,11 @@ def _switch(served: Server, ways: str) -> None:
     urllib.request.urlopen(asked, timeout=10).close()
 
 
-def _cpu(load: Client, served: Server, job: Job) -> float:
+def _cpu(load: Client, served: Server, job: Job, ways: str) -> float:
+    _switch(served, ways)
     before = _busy(served)
     load.run(job)
-    time.sleep(_SETTLING_S)
+    _switch(served, ways)  # what was put by, and is counted then, is part of what telemetry costs
     return (_busy(served) - before) / job.requests / 1000
 
 

@@ -1,7 +1,8 @@
 """The server with every kind of telemetry built in, and a switch for each: CONFIG STORE.
 
-`POST /watch?log,prometheus` turns on what it names and the rest off. One process with a switch, and
-not one for each: between two processes of the same program lies more than what telemetry costs.
+`POST /watch?log,prometheus` works through what is put by, then turns on what it names and the rest
+off. One process with a switch, and not one for each: between two processes of the same program lies
+more than what telemetry costs.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from starlette.types import Receive, Scope, Send
 
 from responses_mw.app import ResponsesApp
+from responses_mw.batch import drain_all
 from responses_mw.cli.serving import Serving, collect_seldom
 from responses_mw.cli.standalone import Standalone
 from responses_mw.records import Observer
@@ -61,6 +63,7 @@ class Switch:
         }
 
     def turn(self, names: Sequence[str]) -> None:
+        drain_all()
         watching = [self._known[name] for name in names]
         self._app._watch.set([*self._always, *watching])
         counting = self._prometheus in watching

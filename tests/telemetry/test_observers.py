@@ -1,6 +1,10 @@
 """Who is told of what."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from responses_mw.app import ResponsesApp
+from responses_mw.batch import MOST
 from responses_mw.records import Observer, TurnRecord
 from responses_mw.telemetry.log import TurnLog
 from responses_mw.testing import EchoProvider, openai_client
@@ -40,3 +44,41 @@ def test_nobody_is_asked_who_does_nothing() -> None:
     assert watch.all == (log, everything)
     assert (watch.started, watch.heard) == ([everything.on_start], [everything.on_first_delta])
     assert watch.ended == [log.on_end, everything.on_end]
+
+
+class Rows(Observer):
+    """Told later, and not at all at the moments themselves."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+
+    def on_ended(self, records: Sequence[TurnRecord]) -> None:
+        self.seen.append([record.status for record in records])
+
+
+class Stranger:
+    """Has the methods of an observer, and never heard of `on_ended`."""
+
+    def __init__(self) -> None:
+        self.ends = 0
+
+    def on_start(self, record: TurnRecord) -> None: ...
+
+    def on_first_delta(self, record: TurnRecord) -> None: ...
+
+    def on_end(self, record: TurnRecord) -> None:
+        self.ends += 1
+
+
+async def test_many_ends_are_told_at_once_and_the_last_ones_at_shutdown() -> None:
+    rows, stranger = Rows(), Stranger()
+    observers: Any = [rows, stranger]
+    app = ResponsesApp(store=MemoryStore(), models={"m": EchoProvider()}, observers=observers)
+    async with app.lifespan(), openai_client(app) as client:
+        for _ in range(MOST + 3):
+            await client.responses.create(model="m", input="Hi.", store=False)
+        before = [len(row) for row in rows.seen]
+    assert sum(before) < MOST + 3
+    assert [status for row in rows.seen for status in row] == ["completed"] * (MOST + 3)
+    assert max(len(row) for row in rows.seen) <= MOST
+    assert stranger.ends == MOST + 3
