@@ -7,15 +7,13 @@ Only the last counts of a read matter, so its last event is left to the format's
 import re
 from typing import Any
 
-from responses_mw.adapters.repeats import Repeats, is_said, texts_of
+from responses_mw.adapters.repeats import LONGEST, Repeats, is_said, texts_of
 from responses_mw.sse import ServerSentEvent
 
 _NUMBER = re.compile(rb":\s*\d+")
 _DIGITS = b"0123456789"
 _OTHERS = bytes.maketrans(_DIGITS, b"7777777777")
 _END = b"\n\n"
-_LONGEST = 4096
-"""Bytes of an event that is learned: it is read once for each of its numbers."""
 
 
 class CountedRepeats(Repeats):
@@ -31,7 +29,7 @@ class CountedRepeats(Repeats):
         framed = b"%bdata: %b" % (name, event.data)
         if self._tries == 0 or (self.known and self._text_of(framed) is not None):
             return False
-        if len(event.data) > _LONGEST:
+        if len(event.data) > LONGEST:
             return False
         found = list(self._literal.finditer(event.data))
         if len(found) != 1 or not (text := self._said(parsed)) or not is_said(found[0][1], text):

@@ -20,6 +20,9 @@ Said = Callable[[Any], str | None]
 
 _TRIES = 6
 """Servers that put something new into each event (padding, a counter) are not worth more."""
+LONGEST = 4096
+"""Bytes of an event that is learned where learning takes more than one look: to read it once for
+each of its numbers, or to compile its shape, costs more for a longer one than it ever saves."""
 _PROBE = "probe \u2026 \n"
 _END = b"\n\n"
 _ONLY_CLOSING = re.compile(rb"[ }]+")

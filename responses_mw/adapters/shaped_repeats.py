@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from responses_mw.adapters.repeats import STRING, Repeats, Said, is_said, texts_of
+from responses_mw.adapters.repeats import LONGEST, STRING, Repeats, Said, is_said, texts_of
 from responses_mw.sse import ServerSentEvent
 
 _TOKEN = re.compile(STRING + rb"|(?<=[:,\[ ])\d+(?=[,}\] ])")
@@ -18,8 +18,6 @@ _NAMES = re.compile(rb"\s*:")
 """What follows a string that is a name."""
 _NUMBER = rb"((?:0|[1-9]\d*)(?![\d.eE]))"
 _SHAPES = 64
-_LONGEST = 4096
-"""Bytes of an event; a pattern of a longer one costs more to compile than it ever saves."""
 _END = b"\n\n"
 
 
@@ -41,7 +39,7 @@ class ShapedRepeats(Repeats):
             return False
         self._missed = False
         text = self._said(parsed)
-        if not text or len(event.data) > _LONGEST:
+        if not text or len(event.data) > LONGEST:
             return False
         name = b"" if event.event is None else b"event: %b\n" % event.event.encode()
         pattern, names = _shape(event.data)
