@@ -67,6 +67,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
         source = config_file.read(Path(source))
     warnings: list[str] = []
     source = config_litellm.set_environment(source)
+    config_litellm.refuse_guardrails(source)
     top = Table(source, "", warnings, unset_variables(source))
     entries, general = top.tables("model_list"), top.table("general_settings")
     router, litellm = top.table("router_settings"), top.table("litellm_settings")

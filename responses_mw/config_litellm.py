@@ -5,7 +5,7 @@ Each becomes what the rest of a file would say, or a warning.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -51,6 +51,41 @@ def set_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
     said = {str(name): str(value) for name, value in variables.items() if value is not None}
     os.environ.update(said)
     return {key: value for key, value in content.items() if key != "environment_variables"}
+
+
+def refuse_guardrails(content: Mapping[str, Any]) -> None:
+    """Those that LiteLLM would run unasked: a warning is too little for who counts on them."""
+    for path, entry in _guardrails(content):
+        match entry:
+            case {"litellm_params": {"default_on": True}} | {"default_on": True}:
+                raise _not_run(f"{path} is default_on")
+    for path, entry in _listed(content, "model_list"):
+        match entry:
+            case {"litellm_params": {"guardrails": [_, *_]}}:
+                raise _not_run(f"{path}.litellm_params.guardrails are of every request")
+
+
+def _guardrails(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each with its path. Those of `litellm_settings` stand under their names."""
+    yield from _listed(content, "guardrails")
+    yield from _listed(content, "router_settings", "guardrail_list")
+    for path, entry in _listed(content, "litellm_settings", "guardrails"):
+        named = entry if isinstance(entry, Mapping) else {}
+        yield from ((f"{path}.{name}", each) for name, each in named.items())
+
+
+def _listed(content: Any, *keys: str) -> Iterator[tuple[str, Any]]:
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    for n, entry in enumerate(content if isinstance(content, list) else ()):
+        yield f"{'.'.join(keys)}[{n}]", entry
+
+
+def _not_run(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what}, but LiteLLM's guardrails do not run here: write it as a hook "
+        "(general_settings.hooks, docs/hooks.md), or take it out"
+    )
 
 
 def shared(top: Table, router: Table) -> Shared:

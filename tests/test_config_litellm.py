@@ -148,6 +148,58 @@ def test_a_key_of_litellms_is_no_misspelt_one_of_ours(section: str, key: str) ->
     assert warning.endswith(f"{key} is LiteLLM's and has no effect here")
 
 
+GUARDED = {"guardrail_name": "pii", "litellm_params": {"guardrail": "presidio", "mode": "pre_call"}}
+ALWAYS = {**GUARDED, "litellm_params": {**GUARDED["litellm_params"], "default_on": True}}
+
+
+def guarded(path: str, guardrails: Any) -> dict[str, Any]:
+    entry = {"model_name": "m", "litellm_params": {"model": "ollama/x"}}
+    section, _, key = path.rpartition(".")
+    return {
+        "model_list": [entry],
+        **({section: {key: guardrails}} if section else {key: guardrails}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "guardrails", "named"),
+    [
+        ("guardrails", [GUARDED, ALWAYS], "guardrails[1]"),
+        ("router_settings.guardrail_list", [ALWAYS], "router_settings.guardrail_list[0]"),
+        (
+            "litellm_settings.guardrails",
+            [{"injection": {"callbacks": ["lakera"], "default_on": True}}],
+            "litellm_settings.guardrails[0].injection",
+        ),
+    ],
+)
+def test_a_guardrail_that_would_always_run_stops_the_start(
+    path: str, guardrails: list[Any], named: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(guarded(path, guardrails))
+    message = str(caught.value)
+    assert message.startswith(f"{named} is default_on, but ")
+    assert "docs/hooks.md" in message
+    assert "\n" not in message
+
+
+def test_guardrails_of_a_model_stop_the_start() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"model_list\[0\]\.litellm_params\.guardrails are"
+    ):
+        only("ollama/x", params={"guardrails": ["pii"]})
+
+
+@pytest.mark.parametrize(
+    "path", ["guardrails", "router_settings.guardrail_list", "litellm_settings.guardrails"]
+)
+@pytest.mark.parametrize("guardrails", [[GUARDED], [], None, "pii", [None, "pii"], {"pii": 1}])
+def test_a_guardrail_that_requests_ask_for_is_a_warning(path: str, guardrails: Any) -> None:
+    [warning] = load(guarded(path, guardrails)).warnings
+    assert warning == f"{path} is LiteLLM's and has no effect here"
+
+
 def test_how_long_a_stream_may_be_silent_has_names_of_its_own() -> None:
     router = {"stream_timeout": 60, "ttft_timeout": 5, "stream_idle_timeout": 20}
     entry = {"model_name": "m", "litellm_params": {"model": "ollama/x"}}
