@@ -63,8 +63,8 @@ class Asides:
             raise missing("input").error()
         await kept(admit(self._runtime.store, self._caller))
         record = self._record(request)
-        for told in self._runtime.watch.started:
-            told(record)
+        watch = self._runtime.watch
+        watch.tell(watch.started, record)
         router = self._runtime.router
         hooked = self._runtime.hooks.around(router, self._caller, check=router.check)
         answers = _Listening(hooked or router)
@@ -82,8 +82,7 @@ class Asides:
         finally:
             record.ended_s = time.monotonic()
             await self._count(record, answers)
-            for told in self._runtime.watch.ended:
-                told(record)
+            watch.tell(watch.ended, record)
         return {
             "id": record.id,
             "object": "response.compaction",

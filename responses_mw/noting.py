@@ -45,13 +45,11 @@ class Noting:
         self._redact = redact
 
     def start(self) -> None:
-        for told in self._watch.started:
-            told(self.record)
+        self._watch.tell(self._watch.started, self.record)
 
     def first_delta(self) -> None:
         self.record.first_delta_s = time.monotonic()
-        for told in self._watch.heard:
-            told(self.record)
+        self._watch.tell(self._watch.heard, self.record)
 
     def answered(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -95,8 +93,7 @@ class Noting:
         if self._asked is not None:
             said = dataclasses.replace(self._asked, output=assembler.output)
             record.content = _redacted(said, self._redact)
-        for told in self._watch.ended:
-            told(record)
+        self._watch.tell(self._watch.ended, record)
 
 
 def _redacted(content: Content, redact: Redact | None) -> Content | None:

@@ -1,40 +1,64 @@
 """Whom each moment of a response concerns, of those who watch an application."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from responses_mw.batch import Batch
 from responses_mw.records import Observer, Observers, TurnRecord
 
-_Told = list[Callable[[TurnRecord], None]]
+logger = logging.getLogger("responses_mw")
+
+Told = Sequence[Callable[[Any], None]]
 
 
 class Watch:
-    """The observers of one application. Each is asked only at the moments it does something at."""
+    """The observers of one application. Each is asked only at the moments it does something at;
+    what one raises is logged, and keeps neither the response nor the others from going on."""
 
     all: Observers
-    started: _Told
-    heard: _Told
-    ended: _Told
+    started: Told
+    heard: Told
+    ended: Told
 
     def __init__(self, observers: Observers) -> None:
-        self._rows: Batch[TurnRecord] = Batch(self._tell)
+        self._rows: Batch[TurnRecord] = Batch(self._tell_rows)
+        self._raised = 0
         self.set(observers)
 
     def set(self, observers: Observers) -> None:
         """While nothing is generated."""
         self._rows.drain()
         self.all = tuple(observers)
-        self.started = [each.on_start for each in self.all if _does(each, "on_start")]
-        self.heard = [each.on_first_delta for each in self.all if _does(each, "on_first_delta")]
-        self.ended = [each.on_end for each in self.all if _does(each, "on_end")]
-        self._later = [each.on_ended for each in self.all if _does(each, "on_ended")]
-        if self._later:
-            self.ended.append(self._rows.add)
+        self.started = self._who("on_start")
+        self.heard = self._who("on_first_delta")
+        self._later = self._who("on_ended")
+        self.ended = [*self._who("on_end"), *([self._rows.add] if self._later else [])]
 
-    def _tell(self, records: list[TurnRecord]) -> None:
-        for told in self._later:
-            told(records)
+    def tell(self, told: Told, seen: Any) -> None:
+        """`told` is one of the moments above."""
+        for observer in told:
+            try:
+                observer(seen)
+            except Exception:
+                # Not our code: whatever it raises, clients wait for the end of their response.
+                self._raised += 1
+                if is_seldom(self._raised):
+                    name = getattr(observer, "__qualname__", type(observer).__qualname__)
+                    logger.exception("%s raised (observers: %d so far)", name, self._raised)
+
+    def _tell_rows(self, records: list[TurnRecord]) -> None:
+        self.tell(self._later, records)
+
+    def _who(self, moment: str) -> Told:
+        nothing = (None, getattr(Observer, moment))
+        return [
+            getattr(observer, moment)
+            for observer in self.all
+            if getattr(type(observer), moment, None) not in nothing
+        ]
 
 
-def _does(observer: Observer, moment: str) -> bool:
-    return getattr(type(observer), moment, None) not in (None, getattr(Observer, moment))
+def is_seldom(count: int) -> bool:
+    """Powers of two: what goes on and on is not logged every time."""
+    return count & (count - 1) == 0

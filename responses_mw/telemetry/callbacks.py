@@ -17,6 +17,7 @@ from typing import Any
 
 from responses_mw.errors import ConfigurationError
 from responses_mw.records import Observer, TurnRecord
+from responses_mw.watch import is_seldom
 
 logger = logging.getLogger("responses_mw")
 
@@ -94,14 +95,14 @@ class Mailbox(ABC):
             self._send(self.methods[event], record)
             return
         self.dropped += 1
-        if _is_telling(self.dropped):
+        if is_seldom(self.dropped):
             logger.warning(
                 "the callback %s is too slow: %d events dropped", self.name, self.dropped
             )
 
     def _note_failure(self) -> None:
         self.failed += 1
-        if _is_telling(self.failed):
+        if is_seldom(self.failed):
             logger.exception("the callback %s raised, %d times so far", self.name, self.failed)
 
 
@@ -203,8 +204,3 @@ def _mailbox(callback: Any, capacity: int) -> Mailbox:
     is_async = any(inspect.iscoroutinefunction(method) for method in methods.values())
     name = f"{type(callback).__module__}.{type(callback).__qualname__}"
     return (_OnLoop if is_async else _InThread)(name, methods, capacity)
-
-
-def _is_telling(count: int) -> bool:
-    """Powers of two: what goes on and on is not logged every time."""
-    return count & (count - 1) == 0

@@ -1,7 +1,10 @@
 """Who is told of what."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
+
+import pytest
 
 from responses_mw.app import ResponsesApp
 from responses_mw.batch import MOST
@@ -82,3 +85,37 @@ async def test_many_ends_are_told_at_once_and_the_last_ones_at_shutdown() -> Non
     assert [status for row in rows.seen for status in row] == ["completed"] * (MOST + 3)
     assert max(len(row) for row in rows.seen) <= MOST
     assert stranger.ends == MOST + 3
+
+
+class Broken(Observer):
+    def on_start(self, record: TurnRecord) -> None:
+        raise ValueError("start")
+
+    def on_first_delta(self, record: TurnRecord) -> None:
+        raise ValueError("delta")
+
+    def on_end(self, record: TurnRecord) -> None:
+        raise ValueError("end")
+
+    def on_ended(self, records: Sequence[TurnRecord]) -> None:
+        raise ValueError("ended")
+
+
+async def test_what_an_observer_raises_stops_neither_response_nor_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ends, rows = All(), Rows()
+    observers = [Broken(), ends, rows]
+    app = ResponsesApp(store=MemoryStore(), models={"m": EchoProvider()}, observers=observers)
+    async with asyncio.timeout(10), app.lifespan(), openai_client(app) as client:
+        for _ in range(2):
+            answer = await client.responses.create(model="m", input="Hi.")
+            assert answer.output_text == "user: Hi."
+    assert ends.seen == ["started in_progress", "heard", "ended completed"] * 2
+    assert [status for row in rows.seen for status in row] == ["completed"] * 2
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told == [
+        "Broken.on_start raised (observers: 1 so far)",
+        "Broken.on_first_delta raised (observers: 2 so far)",
+        "Broken.on_start raised (observers: 4 so far)",
+    ]
