@@ -215,6 +215,9 @@ class CreateRequest(RequestBody):
     prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
     moderation: SkipValidation[Any] = None
     access_programs: SkipValidation[Any] = None
+    # In no published document, but Codex sends it with every request: which session and folder
+    # asks. It is read nowhere.
+    client_metadata: dict[str, Any] | None = None
     image: SkipValidation[Any] = None
 
     def _checked(self) -> Self:

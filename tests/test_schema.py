@@ -45,6 +45,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"background_options": {"priority": 1}}, "background_options.priority", UNKNOWN),
     ({"include": "reasoning.encrypted_content"}, "include", TYPE),
     ({"include": ["no.such.thing"]}, "include[0]", VALUE),
+    ({"client_metadata": "x"}, "client_metadata", TYPE),
     ({"metadata": []}, "metadata", TYPE),
     ({"metadata": {"a": {"b": 1}}}, "metadata.a", TYPE),
     ({"metadata": {"a": 1}}, "metadata.a", TYPE),

@@ -205,6 +205,7 @@ VALID: list[dict[str, Any]] = [
     {"background": False, "truncation": "disabled", "stream": True},
     {"stream_options": {"include_obfuscation": True}},
     {"background_options": {"completion_window": "2h"}},
+    {"client_metadata": {"session_id": "01a2", "x-codex-turn-metadata": '{"sandbox":"none"}'}},
     {"temperature": 0, "top_p": 1, "presence_penalty": -2, "frequency_penalty": 2},
     {"max_output_tokens": 16, "max_tool_calls": 1, "top_logprobs": 20},
     {"metadata": {f"k{n}": "v" * 512 for n in range(16)}},

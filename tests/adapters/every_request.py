@@ -226,6 +226,7 @@ OURS: Mapping[str, str] = {
     "stream_options": "is about our own events",
     "background": "is about who waits",
     "background_options": "is about who waits",
+    "client_metadata": "is the client's word to a server about itself",
     "moderation": "is refused: not supported yet",
     "access_programs": "is refused: not supported yet",
     "image": "is refused: not supported yet",
