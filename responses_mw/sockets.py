@@ -39,6 +39,8 @@ _ELSEWHERE = {
     "stream_id": "there are no lanes: open another connection",
 }
 """Parameters that have no place in a message, and why."""
+_NEEDLESS = {"stream": True}
+"""Values of those that say what happens anyway. Codex sends them."""
 
 
 class OriginRefused(InvalidRequest):
@@ -125,7 +127,8 @@ class Message:
             case other:
                 raise checks.not_among("type", other, ["response.create"]).error()
         for name, reason in _ELSEWHERE.items():
-            if body.get(name) is not None:
+            given = body.get(name)
+            if given is not None and given is not _NEEDLESS.get(name):
                 message = f"'{name}' has no place in a WebSocket message: {reason}."
                 raise InvalidRequest(message, param=name, code=checks.UNSUPPORTED)
         generate = body.get("generate")

@@ -222,7 +222,7 @@ ORPHAN = [{"type": "function_call_output", "call_id": "call_missing", "output": 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"input": ORPHAN}, {"temperature": 9}, {"stream": True}, {"model": "nope"}, {"store": True}],
+    [{"input": ORPHAN}, {"temperature": 9}, {"stream": False}, {"model": "nope"}, {"store": True}],
     ids=lambda wrong: next(iter(wrong)),
 )
 async def test_a_refused_turn_forgets_the_response_it_named(ann: Line, wrong: Any) -> None:
@@ -279,13 +279,17 @@ async def test_a_warm_up_needs_no_input(ann: Line) -> None:
     assert text(await ann.answer(input="go", previous_response_id=warm["id"])) == "user: go"
 
 
+async def test_a_message_may_ask_for_the_stream_that_it_gets_anyway(ann: Line) -> None:
+    assert text(await ann.answer(input="go", stream=True)) == "user: go"
+
+
 # --- what is refused
 
 
 @pytest.mark.parametrize(
     ("message", "param", "code"),
     [
-        ({"stream": True}, "stream", "unsupported_parameter"),
+        ({"stream": 1}, "stream", "unsupported_parameter"),
         ({"stream": False}, "stream", "unsupported_parameter"),
         ({"stream_options": {}}, "stream_options", "unsupported_parameter"),
         ({"background": False}, "background", "unsupported_parameter"),
