@@ -24,21 +24,14 @@ from responses_mw.router import Answers
 from responses_mw.settings import Settings
 from responses_mw.store_errors import persistently, previous_response_not_found, unavailable
 from responses_mw.turn import Turn
-from stores.base import (
-    RUNNING,
-    Checkpoint,
-    History,
-    NewResponse,
-    Outcome,
-    StoredTurn,
-    StoreError,
-)
+from stores.base import RUNNING, Checkpoint, History, NewResponse, Outcome, StoredTurn, StoreError
 
 logger = logging.getLogger("responses_mw")
 
 _UNKEPT_S = 0.75
 """With a look every quarter of a second, a crash loses a second at most. Shorter streams are
 written once, at their end."""
+_BROKEN = "The server had an error while generating."
 _CHARS_PER_SECOND = 250_000
 """A checkpoint writes the whole output so far: a longer one is written less often."""
 
@@ -198,6 +191,22 @@ class Generation:
             self._signal.send()  # to whoever waits for `reserved`
         self._noting.start()
         try:
+            await self._to_its_end()
+        except Exception:
+            # Nor may it hang where the end could not be kept, whatever a host's store did.
+            logger.exception("the end of %s was not kept", self.id)
+            self._tell(ResponsesError(_BROKEN))
+        finally:
+            self._noting.end(self._assembler, self._error)
+            self._ended = True
+            for listener in self._listeners:
+                listener.end()
+            # They know this object: a cycle, which only the garbage collector would end.
+            self._listeners.clear()
+            self._signal.send()
+
+    async def _to_its_end(self) -> None:
+        try:
             if self._stillborn:
                 raise asyncio.CancelledError
             await self._generate()
@@ -208,15 +217,7 @@ class Generation:
         except Exception:
             # The one place: a stream must end with an event, whatever a provider did.
             logger.exception("generating %s failed", self.id)
-            await self._failed(ResponsesError("The server had an error while generating."))
-        finally:
-            self._noting.end(self._assembler, self._error)
-            self._ended = True
-            for listener in self._listeners:
-                listener.end()
-            # They know this object: a cycle, which only the garbage collector would end.
-            self._listeners.clear()
-            self._signal.send()
+            await self._failed(ResponsesError(_BROKEN))
 
     async def _generate(self) -> None:
         if self.background:
@@ -331,6 +332,16 @@ class Generation:
             self._publish(self._assembler.cancel())
             await self._save()
 
+    def _tell(self, error: ResponsesError) -> None:
+        """An end that is kept nowhere."""
+        assembler = self._assembler
+        if not self._begun:
+            self._error = self._error or error
+        elif assembler.status in RUNNING:
+            self._publish(assembler.fail(error))
+        else:
+            self._publish([assembler.revoke(error)])
+
     async def _kept(self, events: list[Event]) -> list[Event]:
         """The events, once the end is stored; their last one says so if it could not be."""
         try:
@@ -376,7 +387,7 @@ class Generation:
         record = self._record
         if record is None:
             return
-        with contextlib.suppress(ResponsesError, StoreError):
-            if self._beginning is not None:
-                await self._beginning
+        if self._beginning is not None:
+            await asyncio.wait([self._beginning])
+        with contextlib.suppress(StoreError):
             await record.store.release(record.id, owner=record.owner, lease=record.lease)

@@ -103,7 +103,7 @@ class Service:
             record, remembered = await self._take_turn(request.conversation_id, record)
         try:
             turn = preparation.turn(request, remembered, items)
-        except ResponsesError:
+        except BaseException:  # a caller who leaves here holds the conversation, too
             await self._give_back(record)
             raise
         chain = _with_input(remembered, items) if record is None else None
@@ -130,11 +130,15 @@ class Service:
             leased = dataclasses.replace(new, lease=lease)
             return await self._store.reserve(leased, owner=record.owner)
 
+        held = dataclasses.replace(record, new=None)
         wait_s = self._runtime.settings.conversation_wait_s
-        if not await when_free(reserve, seconds=wait_s):
-            raise conversation_not_found(conversation)
-        history = await Preparation(self._runtime, record.owner).said_in(conversation)
-        return dataclasses.replace(record, new=None), history
+        try:
+            if not await when_free(reserve, seconds=wait_s):
+                raise conversation_not_found(conversation)
+            return held, await Preparation(self._runtime, record.owner).said_in(conversation)
+        except BaseException:  # its caller left, or nobody knows whether it was reserved
+            await self._give_back(held)
+            raise
 
     async def _give_back(self, record: Record | None) -> None:
         if record is not None and record.new is None:
