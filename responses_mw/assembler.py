@@ -49,6 +49,7 @@ from responses_mw.output_items import (
     characters,
     singly,
 )
+from responses_mw.whole_items import IN_PIECES, Calls, checked, in_pieces
 
 Seal = Callable[[NativeTurn | None, Sequence[Item]], str]
 """Makes the `encrypted_content` that stands for the given items."""
@@ -63,6 +64,7 @@ class ResponseAssembler(Lifecycle):
 
     `callable_tools`: calling any other function is the upstream's error (`tool_choice` forbade it).
     `seal`: set when the client asked for encrypted reasoning. `max_bytes`: what `tell` takes.
+    `again`: what is said was checked when it was said first.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ResponseAssembler(Lifecycle):
         raw_reasoning: RawReasoning | None = None,
         seal: Seal | None = None,
         max_bytes: int | None = None,
+        again: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(response)
@@ -81,10 +84,12 @@ class ResponseAssembler(Lifecycle):
         self._seal = seal
         self._sealed = False
         self._max_bytes = max_bytes
+        self._again = again
         self._now = now
         self._items: list[OpenItem] = []
         self._open: OpenMessage | OpenReasoning | None = None
         self._calls: dict[str | int, OpenCall] = {}
+        self._call_ids: Calls = set()
         self._passed = PassedItems()
         self._stopped: Stopped | None = None
         self._cuts = cuts.CutList()
@@ -134,6 +139,8 @@ class ResponseAssembler(Lifecycle):
                 self._cuts.add(cuts.ANNOTATION, message.output_index)
                 self._cuts.weigh(annotation)
                 return self._stamp([*opening, *message.annotate(annotation)])
+            case OutputItem(item):
+                return self._whole_item(item)
             case _:
                 return self._stamp(self._seldom(delta))
 
@@ -144,9 +151,6 @@ class ResponseAssembler(Lifecycle):
                 return [*self._close_all(), *self._message(phase)[0]]
             case ToolCallStarted():
                 return self._start_call(delta)
-            case OutputItem(item):
-                self._cuts.add(cuts.WHOLE, len(self._items))
-                return [*self._close_all(), *self._whole_item(dict(item))]
             case Canonical(event, key):
                 return self._pass(event, key)
             case PartFinished():
@@ -280,23 +284,30 @@ class ResponseAssembler(Lifecycle):
         self._cuts.add(cuts.CALL, index)
         self._cuts.weigh([delta.name, delta.extra])
         call_id = delta.call_id
-        if not call_id or len(call_id) > _MAX_CALL_ID:
+        if not call_id or len(call_id) > _MAX_CALL_ID or ("calls", call_id) in self._call_ids:
             call_id = f"call_{random_part(self._envelope['id'])}_{index}"
+        self._call_ids.add(("calls", call_id))
         id = self._item_id("function_call", index)
         call = OpenCall(id, index, name=delta.name, call_id=call_id, extra=delta.extra)
         self._items.append(call)
         self._calls[delta.key] = call
         return [*events, *call.opened()]
 
-    def _whole_item(self, item: Item) -> list[Event]:
+    def _whole_item(self, item: Mapping[str, Any]) -> list[Event]:
         index = len(self._items)
+        id = self._item_id(str(item.get("type")), index)
+        item = {**item, "id": id} if self._again else checked(item, id, self._call_ids)
+        if item["type"] in IN_PIECES and not self._again:
+            pieces = [ItemFinished(), *in_pieces(item, f"item {index}")]
+            return [event for delta in pieces for event in self.feed(delta)]
+        self._cuts.add(cuts.WHOLE, index)
         self._cuts.weigh(item)
-        item["id"] = self._item_id(str(item["type"]), index)
+        closing = self._close_all()
         whole = OpenItem({**item, "status": "in_progress"}, index)
         self._items.append(whole)
         opened = whole.opened()
-        whole.item = {**item, "status": item.get("status", "completed")}
-        return [*opened, whole._event("done", whole.item)]
+        whole.item = {**item, "status": item.get("status") or "completed"}
+        return self._stamp([*closing, *opened, whole._event("done", whole.item)])
 
     def _pass(self, event: Mapping[str, Any], key: str | int | None) -> list[Event]:
         opening = self._close_finished() if event["type"] == ADDED else []

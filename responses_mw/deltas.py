@@ -106,7 +106,8 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class OutputItem:
-    """A whole item that was not streamed (hosted tool calls). An id in it is replaced by ours."""
+    """A whole item that was not streamed (hosted tool calls). An id in it is replaced by ours. One
+    that could not be sent again (a call without a `call_id`) is the provider's mistake."""
 
     item: Mapping[str, Any]
 
@@ -214,7 +215,7 @@ class Stopped:
 Note = ItemFinished | NativeTurn | UsageReported | UpstreamInfo | Stopped
 """Causes no event by itself."""
 
-Opening = MessageStarted | ToolCallStarted | OutputItem | Canonical | PartFinished
+Opening = MessageStarted | ToolCallStarted | Canonical | PartFinished
 
 Delta = (
     TextDelta
@@ -223,6 +224,7 @@ Delta = (
     | AnnotationAdded
     | ReasoningDelta
     | ToolCallDelta
+    | OutputItem
     | Opening
     | Note
 )

@@ -168,7 +168,7 @@ SHAPES: Mapping[str, Shape] = {
     ),
 }
 
-_CALL_SIDES = {
+CALL_SIDES = {
     kind: "outputs" if kind.endswith("output") else "calls"
     for kind, shape in SHAPES.items()
     if _CALL_ID in shape.fields
@@ -268,7 +268,7 @@ def _check_item(item: Any, seen: set[tuple[str, str]]) -> None:
     if type(kind) is not str or kind not in SHAPES:
         kind = _type_that_was_meant(item)
     check_shape(item, SHAPES[kind])
-    side = _CALL_SIDES.get(kind)
+    side = CALL_SIDES.get(kind)
     if side is not None:
         call = (side, item["call_id"])
         if call in seen:

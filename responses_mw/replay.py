@@ -32,7 +32,7 @@ def retell(
     what was said only, so nothing can fail: it was assembled before.
     """
     kept = kept or {"queued": body["background"], "raw": None, "groups": cuts.whole(output)}
-    assembler = ResponseAssembler({**body, **_UNSAID}, raw_reasoning=kept["raw"])
+    assembler = ResponseAssembler({**body, **_UNSAID}, raw_reasoning=kept["raw"], again=True)
     events = assembler.start("queued" if kept["queued"] else "in_progress")
     for delta in cuts.deltas(output, kept["groups"]):
         events += assembler.feed(delta)

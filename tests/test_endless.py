@@ -92,7 +92,7 @@ KINDS: dict[str, Any] = {
     "calls": lambda n: [ToolCallStarted(n, LONG, None, {"more": [LONG]})],
     "arguments": lambda n: [*([] if n else [ToolCallStarted(0, "f")]), ToolCallDelta(0, "x")],
     "annotations": lambda n: [AnnotationAdded({"type": "url_citation", "title": LONG})],
-    "items": lambda n: [OutputItem(CALL)],
+    "items": lambda n: [OutputItem({**CALL, "call_id": f"c{n}"})],
     "ends": lambda n: [*([] if n else [TextDelta("x")]), ItemFinished()],
     "passed": lambda n: [Canonical({"type": "response.x.delta", "delta": LONG, "more": [LONG]})],
 }
