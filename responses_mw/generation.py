@@ -182,7 +182,7 @@ class Generation:
         self._task = task
 
     async def run(self) -> None:
-        """Never raises: whatever happens is said to the clients and kept."""
+        """Raises nothing that is an Exception: whatever happens is said to the clients and kept."""
         self._awake = True
         if self._record is not None and self._record.new is not None:
             self._beginning = asyncio.create_task(self._reserve(self._record, self._record.new))
@@ -192,10 +192,12 @@ class Generation:
         self._noting.start()
         try:
             await self._to_its_end()
-        except Exception:
+        except BaseException as error:
             # Nor may it hang where the end could not be kept, whatever a host's store did.
-            logger.exception("the end of %s was not kept", self.id)
             self._tell(ResponsesError(_BROKEN))
+            if not isinstance(error, Exception):
+                raise
+            logger.exception("the end of %s was not kept", self.id)
         finally:
             self._noting.end(self._assembler, self._error)
             self._ended = True
@@ -214,7 +216,7 @@ class Generation:
             await self._cancelled()
         except ResponsesError as error:
             await self._failed(error)
-        except Exception:
+        except (Exception, BaseExceptionGroup):
             # The one place: a stream must end with an event, whatever a provider did.
             logger.exception("generating %s failed", self.id)
             await self._failed(ResponsesError(_BROKEN))

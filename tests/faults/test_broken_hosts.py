@@ -1,8 +1,9 @@
-"""A store of a host's own that raises what no store may: nobody waits for ever, and it is a 500."""
+"""Stores and providers of a host's own that raise what they may not: nobody waits for ever."""
 
 import asyncio
 import inspect
 import json
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx2
@@ -10,8 +11,10 @@ import pytest
 from faulty import one_end
 
 from responses_mw.app import ResponsesApp
+from responses_mw.deltas import Delta, TextDelta
 from responses_mw.testing import EchoProvider
 from responses_mw.testing.asgi import InProcessTransport
+from responses_mw.turn import Turn
 from stores import MemoryStore, SessionStore
 
 METHODS = ("probe", "history", "reserve", "finish", "release", "add_usage", "conversation", "get")
@@ -79,3 +82,52 @@ async def test_every_turn_comes_to_an_end(method: str, after: bool) -> None:
         store.broken = ""
         later = {"model": "m", "input": "c", "previous_response_id": first}
         assert (await http.post("/responses", json=later)).json()["status"] == "completed"
+
+
+class Raising:
+    """As task groups do, or what says to the interpreter that something ends."""
+
+    def __init__(self, *said: Delta, error: BaseException) -> None:
+        self._said = said
+        self._error = error
+
+    async def stream(self, turn: Turn) -> AsyncIterator[Delta]:
+        for delta in self._said:
+            yield delta
+        raise self._error
+
+
+@pytest.mark.parametrize("said", [(), (TextDelta("a"),)], ids=["silent", "begun"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BaseExceptionGroup("two", [asyncio.CancelledError(), ValueError(SAID)]),
+        ExceptionGroup("one", [ValueError(SAID)]),
+        StopAsyncIteration(SAID),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_every_kind_of_error_of_a_provider_is_an_end(
+    error: BaseException, said: Sequence[Delta]
+) -> None:
+    app = ResponsesApp(store=MemoryStore(), models={"m": Raising(*said, error=error)})
+    async with (
+        asyncio.timeout(10),
+        app.lifespan(),
+        httpx2.AsyncClient(transport=InProcessTransport(app), base_url="http://t") as http,
+    ):
+        for body in ({}, {"store": False}, {"stream": True}):
+            answer = await http.post("/responses", json={"model": "m", "input": "a", **body})
+            assert SAID not in answer.text
+            if said and "stream" in body:
+                assert one_end(events(answer))["type"] == "response.failed"
+            else:
+                assert (answer.status_code, answer.json().get("status")) in (
+                    (500, None),
+                    (200, "failed"),
+                )
+        begun = {"model": "m", "input": "a", "background": True}
+        id = (await http.post("/responses", json=begun)).json()["id"]
+        while (kept := (await http.get(f"/responses/{id}")).json())["status"] != "failed":
+            await asyncio.sleep(0.01)
+    assert kept["error"]["code"] == "server_error"
