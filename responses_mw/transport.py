@@ -48,6 +48,8 @@ Auth = Callable[[str, str, Mapping[str, str], bytes], Awaitable[Mapping[str, str
 before every attempt, with the URL, the header names (lower case) and the body as they will be sent.
 Raises an UpstreamError if there are no credentials to be had."""
 
+Headers = Mapping[str, str]
+
 _SECRET = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token")
 _LEAST_SECRET = 8
 _MOST_ADDRESSES = 1000
@@ -98,7 +100,6 @@ class HTTPProvider:
             **_lowered(headers or {}),
         }
         self._auth = auth
-        self._secrets = _secrets_of(self._headers)
         self._timeouts = timeouts or Timeouts()
         self._stream = stream
         self._knows = adapter.knows if isinstance(adapter, KnowsTools) else _knows_none
@@ -132,7 +133,7 @@ class HTTPProvider:
 
     async def _batches(self, turn: Turn) -> AsyncGenerator[list[Delta], None]:
         streamed = turn.stream if self._stream is None else self._stream
-        request, answer = await self._asked(
+        request, answer, sent = await self._asked(
             turn if turn.stream == streamed else replace(turn, stream=streamed)
         )
         try:
@@ -153,13 +154,13 @@ class HTTPProvider:
                 if again is None:
                     break
                 await answer.aclose()
-                answer = await self._sent(again)
+                answer, sent = await self._sent(again)
             with well_formed(self.name):
                 last = list(decoder.close())
             if last:
                 yield last
         except UpstreamError as error:
-            self._hide(error, request)
+            self._hide(error, sent)
             raise
         finally:
             await answer.aclose()
@@ -169,12 +170,12 @@ class HTTPProvider:
         if not isinstance(self.adapter, Counts):
             return None
         request = self.adapter.count(self._plain(turn))
-        answer = await self._send(request)
+        answer, sent = await self._send(request)
         try:
             if answer.status in (404, 405, 501):  # it speaks the format, but not all of it
                 return None
             if answer.status >= _REFUSED:
-                raise await self._refusal(request, answer)
+                raise await self._refusal(answer, sent)
             body = await self._whole(answer)
             with well_formed(self.name):
                 return self.adapter.counted(body)
@@ -202,29 +203,29 @@ class HTTPProvider:
 
     # --- asking
 
-    async def _asked(self, turn: Turn) -> tuple[UpstreamRequest, Answer]:
+    async def _asked(self, turn: Turn) -> tuple[UpstreamRequest, Answer, Headers]:
         """The request that was accepted: an adapter may revise one that was refused, once."""
         if self.extra_body:
             turn = replace(turn, extra_body={**self.extra_body, **turn.extra_body})
         request = self.adapter.encode(turn)
-        answer = await self._send(request)
+        answer, sent = await self._send(request)
         if answer.status < _REFUSED:
-            return request, answer
-        refusal = await self._refusal(request, answer)
+            return request, answer, sent
+        refusal = await self._refusal(answer, sent)
         again = None
         if isinstance(self.adapter, Revises):
             again = self.adapter.revised(turn, request, refusal)
         if again is None:
             raise refusal
-        return again, await self._sent(again)
+        return again, *await self._sent(again)
 
-    async def _sent(self, request: UpstreamRequest) -> Answer:
-        answer = await self._send(request)
+    async def _sent(self, request: UpstreamRequest) -> tuple[Answer, Headers]:
+        answer, sent = await self._send(request)
         if answer.status >= _REFUSED:
-            raise await self._refusal(request, answer)
-        return answer
+            raise await self._refusal(answer, sent)
+        return answer, sent
 
-    async def _send(self, request: UpstreamRequest) -> Answer:
+    async def _send(self, request: UpstreamRequest) -> tuple[Answer, Headers]:
         connections = self._connected()
         body = orjson.dumps(request.body)
         for attempt in range(self._timeouts.connect_retries + 1):
@@ -235,7 +236,8 @@ class HTTPProvider:
                 if attempt == self._timeouts.connect_retries or not isinstance(error, NoConnection):
                     raise self._told(error) from error
             else:
-                return Decoded(answer) if "content-encoding" in answer.headers else answer
+                encoded = "content-encoding" in answer.headers
+                return (Decoded(answer) if encoded else answer), headers
             await asyncio.sleep(0.05 * 4**attempt)
         raise AssertionError("the last attempt returns or raises")
 
@@ -251,9 +253,7 @@ class HTTPProvider:
             "content-length": str(len(body)),
         }
         if self._auth is not None:
-            made = _lowered(await self._auth("POST", address.url, headers, body))
-            self._secrets = (*_secrets_of(self._headers), *_secrets_of(made))
-            headers |= made
+            headers |= _lowered(await self._auth("POST", address.url, headers, body))
         return address, {**_UNSIGNED, **headers, **outgoing.HEADERS.get(outgoing.NONE)}
 
     def _address(self, url: str) -> Address:
@@ -297,7 +297,7 @@ class HTTPProvider:
         upstream_id = next((found for n in names if (found := answer.headers.get(n))), None)
         return UpstreamInfo(upstream_id=upstream_id, dropped=request.dropped)
 
-    async def _refusal(self, request: UpstreamRequest, answer: Answer) -> UpstreamError:
+    async def _refusal(self, answer: Answer, sent: Headers) -> UpstreamError:
         """Where its body does not come, its status says enough."""
         body = b""
         try:
@@ -310,12 +310,12 @@ class HTTPProvider:
             error = self._astray(answer)
         else:
             error = self.adapter.error(answer.status, answer.headers, body)
-        self._hide(error, request)
+        self._hide(error, sent)
         return error
 
-    def _hide(self, error: UpstreamError, request: UpstreamRequest) -> None:
-        """Some repeat what they were sent; a turn may have credentials of its own."""
-        error.hide((*self._secrets, *_secrets_of(_lowered(request.headers))))
+    def _hide(self, error: UpstreamError, sent: Headers) -> None:
+        """Some repeat what they were sent; every request may have credentials of its own."""
+        error.hide((*_secrets_of(self._headers), *_secrets_of(sent)))
 
     def _astray(self, answer: Answer) -> UpstreamError:
         place = answer.headers.get("location", "").partition("?")[0][:_LONGEST_PLACE]

@@ -1,5 +1,6 @@
 """What upstreams are told of who asks, and what they cannot pass on to anybody else."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,42 @@ async def test_credentials_of_a_turn_that_are_repeated_are_not_told(
         turn = replace(ASK, extra_headers={"Authorization": "Bearer of-the-turn"})
         with pytest.raises(UpstreamRefused, match=r"\[redacted\] is wrong"):
             assert [delta async for delta in provider.stream(turn)]
+
+
+@pytest.mark.parametrize("status", [400, 200], ids=["refused", "in the stream"])
+async def test_credentials_that_changed_meanwhile_are_not_told(
+    providers: list[HTTPProvider], status: int
+) -> None:
+    """Each upstream repeats what its own request had, once the other request is there, too."""
+    made = iter(["of-the-first", "of-the-second"])
+    both = asyncio.Event()
+
+    async def rotating(*request: object) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {next(made)}"}
+
+    async def repeat(exchange: Exchange) -> None:
+        if len(server.exchanges) == 2:
+            both.set()
+        await both.wait()
+        key = exchange.headers["authorization"].removeprefix("Bearer ")
+        error = orjson.dumps({"error": {"message": f"{key} is wrong"}})
+        if status == 400:
+            await exchange.whole(error, status=400)
+        else:
+            await exchange.whole(b"data: %b\n\n" % error, content_type="text/event-stream")
+
+    async with upstream(repeat) as server:
+        provider = HTTPProvider(ChatCompletions(OPENAI), base_url=server.url, auth=rotating)
+        providers.append(provider)
+
+        async def refusal() -> str:
+            with pytest.raises(UpstreamRefused) as caught:
+                assert [delta async for delta in provider.stream(ASK)]
+            return caught.value.message
+
+        async with asyncio.TaskGroup() as group:
+            told = [group.create_task(refusal()) for _ in range(2)]
+    assert [task.result() for task in told] == ["[redacted] is wrong"] * 2
 
 
 async def test_credentials_that_change_are_asked_for_with_what_will_be_sent(
