@@ -251,7 +251,7 @@ class ResponsesApp(Starlette):
         owner = self._owner(connection)
         if inspect.isawaitable(owner):
             owner = await owner
-        if owner is None:
+        if owner is None or owner == "":  # nobody's name: all whom it says nothing of would meet
             raise Unauthorized("Incorrect API key provided.")
         if not isinstance(owner, str):
             raise TypeError(f"owner() returned a {type(owner).__name__}, not a str or None")

@@ -254,6 +254,18 @@ async def test_an_owner_function_that_fails_lets_nobody_in(wrong: Any) -> None:
     assert provider.turns == []
 
 
+@pytest.mark.parametrize("nobody", [None, ""])
+async def test_whom_the_owner_function_does_not_know_is_not_let_in(nobody: str | None) -> None:
+    provider = ScriptedProvider("never")
+    responses = ResponsesApp(
+        store=MemoryStore(), models={"m": provider}, owner=lambda request: nobody
+    )
+    body = {"model": "m", "input": "x"}
+    answer = await openai_client(responses)._client.post("http://test/v1/responses", json=body)
+    assert answer.status_code == 401
+    assert provider.turns == []
+
+
 async def test_fastapi_dependencies_of_the_host_are_not_in_the_way() -> None:
     responses = echoing()
     app = FastAPI(dependencies=[Depends(lambda: None)], lifespan=responses.lifespan)
