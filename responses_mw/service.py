@@ -186,7 +186,7 @@ class Service:
             grown(left.body),
             turn,
             record,
-            Caller(left.owner, key=left.api_key, tags=left.tags),
+            Caller(left.owner, key=left.api_key, tags=left.tags, end_user=left.end_user),
             answers=preparation.answers(request),
             notes=preparation.notes,
             before=history,

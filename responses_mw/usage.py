@@ -106,7 +106,7 @@ def row_of_left(left: StoredResponse, status: str) -> Usage:
         ended_at=datetime.now(UTC),
         status=status,
         model=str(left.body.get("model", "")),
-        end_user=left.body.get("safety_identifier") or left.body.get("user"),
+        end_user=left.end_user or left.body.get("safety_identifier") or left.body.get("user"),
         api_key=left.api_key,
         chain=left.chain,
         tags=left.tags,

@@ -131,6 +131,7 @@ class StoredResponse:
     tags: tuple[str, ...] = ()
     deployment: str | None = None
     cost_nano: int | None = None
+    end_user: str | None = None
 
 
 class StoredTurn(NamedTuple):

@@ -68,4 +68,5 @@ def stored(id: str, handle: Handle) -> StoredResponse:
         tags=tags,
         deployment=handle.deployment,
         cost_nano=handle.cost_nano,
+        end_user=turn.end_user,
     )

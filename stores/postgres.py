@@ -329,4 +329,5 @@ def _stored(row: Any) -> StoredResponse:
         tags=() if row["tags"] is None else tuple(decode(row["tags"])),
         deployment=row["deployment"],
         cost_nano=row["cost_nano"],
+        end_user=row["end_user"],
     )

@@ -147,7 +147,7 @@ WITH expired AS MATERIALIZED (
      taken AS (
         UPDATE rmw_response r SET worker = $1, lease_until = $3, attempt = attempt + 1
         FROM expired WHERE r.id = expired.id RETURNING r.*)
-SELECT {STORED}, t.output, t.cuts
+SELECT {STORED}, t.output, t.cuts, t.end_user
 FROM taken JOIN rmw_turn t USING (branch, depth) ORDER BY created_at, id
 """
 
@@ -161,8 +161,8 @@ RELEASE = f"DELETE FROM rmw_response WHERE {HELD} RETURNING 1"
 # --- reading
 
 GET = f"""
-SELECT {STORED}, t.output, t.cuts FROM rmw_response JOIN rmw_turn t USING (branch, depth)
-WHERE {OWNED}
+SELECT {STORED}, t.output, t.cuts, t.end_user
+FROM rmw_response JOIN rmw_turn t USING (branch, depth) WHERE {OWNED}
 """
 
 STANDING = f"""

@@ -56,7 +56,7 @@ SHORT, ANY = 64, 1 << 62
 RESPONSE = """
 SELECT r.id, r.owner, r.status, r.body, t.output, r.created_at, r.worker, r.lease_until,
     r.attempt, r.cancel_requested, r.request, t.cuts, r.conversation, r.chain, r.api_key, r.tags,
-    r.deployment, r.cost_nano
+    r.deployment, r.cost_nano, t.end_user
 FROM rmw_response r CROSS JOIN rmw_turn t ON t.branch = r.branch AND t.depth = r.depth
 WHERE r.id = ?
 """

@@ -17,7 +17,7 @@ def encoded_cuts(cuts: Json) -> bytes | None:
 def stored(row: tuple[Any, ...]) -> StoredResponse:
     """From a row of RESPONSE."""
     id, owner, status, body, output, created, worker, until, attempt, cancel, *rest = row
-    request, cuts, conversation, chain, api_key, tags, deployment, cost_nano = rest
+    request, cuts, conversation, chain, api_key, tags, deployment, cost_nano, user = rest
     return StoredResponse(
         id=id,
         owner=owner,
@@ -35,4 +35,5 @@ def stored(row: tuple[Any, ...]) -> StoredResponse:
         tags=() if tags is None else tuple(decode(tags)),
         deployment=deployment,
         cost_nano=cost_nano,
+        end_user=user,
     )

@@ -14,6 +14,7 @@ from responses_mw.deltas import Delta, Stopped, TextDelta
 from responses_mw.testing import EchoProvider, ScriptedProvider, openai_client
 from responses_mw.turn import Turn
 from stores import SessionStore, open_store
+from stores.accounts import UsageQuery
 
 __all__ = ["store", "store_url"]
 
@@ -50,11 +51,16 @@ def beside(store: SessionStore, store_url: str) -> SessionStore:
     return store if store_url == "memory://" else open_store(store_url)
 
 
-async def left(store: SessionStore, provider: Any = None, *, wait_s: float = 0.0) -> str:
-    """The id of background work whose worker died."""
+async def left(
+    store: SessionStore, provider: Any = None, *, wait_s: float = 0.0, user: str | None = None
+) -> str:
+    """The id of background work whose worker died. `user` is given by a header."""
     first = Worker(store, rare=provider or Silent())
+    headers = {} if user is None else {"x-litellm-end-user-id": user}
     async with openai_client(first.app) as client:
-        made = await client.responses.create(model="rare", input="hi", background=True)
+        made = await client.responses.create(
+            model="rare", input="hi", background=True, extra_headers=headers
+        )
         await asyncio.sleep(wait_s)
         await kill(first)  # type: ignore[arg-type]
     return made.id
@@ -106,3 +112,16 @@ async def test_what_could_not_be_begun_again_does_not_wait(
     assert (done.status, done.output_text) == ("failed", "half")
     assert stopped.status == "cancelled"
     assert not [line for line in caplog.records if "is left for another" in line.getMessage()]
+
+
+@pytest.mark.parametrize(("lost", "status"), [(Silent(), "completed"), (Mortal(), "failed")])
+async def test_it_counts_for_the_user_whom_a_header_named(
+    store: SessionStore, beside: SessionStore, lost: Any, status: str
+) -> None:
+    id = await left(store, lost, user="ann", wait_s=0.0 if status == "completed" else 1.2)
+    other = Worker(beside, rare=ScriptedProvider("at last"))
+    async with other.app.lifespan(), openai_client(other.app) as client:
+        done = await ended(client, id)
+        totals = await beside.usage(UsageQuery(group_by=("user", "status")))
+    assert done.status == status
+    assert [total.group for total in totals] == [{"user": "ann", "status": status}]

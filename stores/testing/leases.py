@@ -137,13 +137,15 @@ class LeaseTests(StoreHooks):
         assert taken == [await store.get("expired", owner=OWNER)]
 
     async def test_queued_work_is_taken_with_its_request(self, store: SessionStore) -> None:
-        queued = replace(new("a"), status="queued", request={"model": "m", "input": "hi"})
+        request = {"model": "m", "input": "hi"}
+        queued = replace(new("a"), status="queued", request=request, end_user="ann")
         await store.reserve(queued, owner=OWNER)
 
         [taken] = await store.take_expired("w2", now=LATER, until=MUCH_LATER)
 
         assert taken.status == "queued"
-        assert taken.request == {"model": "m", "input": "hi"}
+        assert taken.request == request
+        assert taken.end_user == "ann"
 
     async def test_who_lost_a_lease_cannot_write(self, store: SessionStore) -> None:
         await store.reserve(new("a"), owner=OWNER)
