@@ -5,6 +5,7 @@ that were cut off, are no part of what the model said; but the last completed re
 calls answered.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,9 +68,11 @@ def rebuild(
     earlier = settled.calls if compacted is None else frozenset()
     calls = earlier.union(item["call_id"] for item in _calls(paired))
     answered = earlier.union(item["call_id"] for item in _outputs(paired))
-    answered |= _check_new(new_items, calls)
+    _check_new(new_items, calls)
     if history.status == "completed" and history.turns:
-        _check_pending(history.turns[-1].output, answered)
+        last = history.turns[-1].output
+        _check_pending(last, [*last, *new_items])
+    answered |= {item["call_id"] for item in _outputs(new_items)}
     spans = [span for turn in turns for span in _spans(turn, calls, answered, unseal)]
     return [*before, *spans, *new]
 
@@ -169,22 +172,23 @@ def _listed_id(item: Item, taken: dict[str, int]) -> str:
     return id
 
 
-def _check_new(items: Sequence[Item], calls: frozenset[Any]) -> frozenset[Any]:
+def _check_new(items: Sequence[Item], calls: frozenset[Any]) -> None:
     known = calls | {item["call_id"] for item in _calls(items)}
-    answered = frozenset(item["call_id"] for item in _outputs(items))
     for item in _outputs(items):
         if item["call_id"] not in known:
             raise InvalidRequest(
                 f"No tool call found for function call output with call_id {item['call_id']}.",
                 param="input",
             )
-    _check_pending(items, answered)
-    return answered
+    _check_pending(items, items)
 
 
-def _check_pending(items: Sequence[Item], answered: Collection[Any]) -> None:
+def _check_pending(items: Sequence[Item], then: Sequence[Item]) -> None:
+    """Each call of `items` needs an output of its own in `then`: an id may come again later."""
+    left = Counter(item["call_id"] for item in _outputs(then))
     for item in _calls(items):
-        if item["call_id"] not in answered:
+        left[item["call_id"]] -= 1
+        if left[item["call_id"]] < 0:
             raise InvalidRequest(
                 f"No tool output found for function call {item['call_id']}.", param="input"
             )

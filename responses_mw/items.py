@@ -214,14 +214,14 @@ def type_of(item: Mapping[str, Any]) -> str:
 
 def check_items(items: Sequence[Any]) -> None:
     """Raises Wrong with a path that begins at the item: `[0].role`."""
-    seen: set[tuple[str, str]] = set()
+    sides: dict[str, str] = {}
     others: list[tuple[int, Item]] = []
     for index, item in enumerate(items):
         if _is_plain_message(item):
             continue
         others.append((index, item))
         try:
-            _check_item(item, seen)
+            _check_item(item, sides)
         except Wrong as wrong:
             raise wrong.under(f"[{index}]") from None
     compactions = sum(item.get("type") == "compaction" for _, item in others)
@@ -261,7 +261,9 @@ def _is_plain_message(item: Any) -> bool:
     return True
 
 
-def _check_item(item: Any, seen: set[tuple[str, str]]) -> None:
+def _check_item(item: Any, sides: dict[str, str]) -> None:
+    """`sides` has where each call_id stood last: a call once answered may lend its id to another,
+    as some providers count calls from zero in each turn."""
     if type(item) is not dict:
         raise wrong_type("", item, "an object")
     kind = item.get("type")
@@ -270,10 +272,11 @@ def _check_item(item: Any, seen: set[tuple[str, str]]) -> None:
     check_shape(item, SHAPES[kind])
     side = CALL_SIDES.get(kind)
     if side is not None:
-        call = (side, item["call_id"])
-        if call in seen:
+        if sides.get(item["call_id"]) == side:
             raise Wrong("call_id", f"is used by two {side} of this input; each needs its own")
-        seen.add(call)
+        sides[item["call_id"]] = side
+    elif kind == "item_reference":
+        sides.clear()  # it may stand for a call: checked again once it is resolved
 
 
 def _type_that_was_meant(item: Mapping[str, Any]) -> str:

@@ -88,16 +88,15 @@ async def _items_of(
 
 def _check_calls(items: Sequence[Item], at: str) -> None:
     """What was checked of the items that were sent, again for those that they refer to."""
-    seen: set[tuple[Any, bool]] = set()
+    answered: dict[Any, bool] = {}
     for item in items:
         if "call_id" not in item:
             continue
-        call = (item["call_id"], type_of(item).endswith("_output"))
-        if call in seen:
+        id, answers = item["call_id"], type_of(item).endswith("_output")
+        if answered.get(id) is answers:
             raise InvalidRequest(
-                f"The call_id {shortened(str(call[0]))!r} is used by two items; each needs its "
-                "own.",
+                f"The call_id {shortened(str(id))!r} is used by two items; each needs its own.",
                 param=at,
                 code="invalid_value",
             )
-        seen.add(call)
+        answered[id] = answers

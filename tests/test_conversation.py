@@ -90,6 +90,19 @@ def test_a_clients_own_call_must_be_answered() -> None:
         rebuild(None, [Span([said("user", "?"), call("a")])])
 
 
+def test_a_call_whose_id_came_before_must_be_answered_again() -> None:
+    """Some providers count calls from zero in each turn."""
+    before = StoredTurn([said("user", "?")], [call("c0")])
+    again = StoredTurn([answer("c0")], [call("c0")])
+    with pytest.raises(InvalidRequest, match="No tool output found for function call c0"):
+        rebuild(history(before, again), [Span([said("user", "go on")])])
+    with pytest.raises(InvalidRequest, match="No tool output found for function call c0"):
+        rebuild(None, [Span([call("c0"), answer("c0"), call("c0")])])
+    whole = [call("c0"), answer("c0"), call("c0"), answer("c0")]
+    assert items(rebuild(history(before, again), [Span([answer("c0")])]))[1:] == whole
+    assert items(rebuild(None, [Span(whole)])) == whole
+
+
 def test_stored_outputs_whose_call_was_purged_are_left_out() -> None:
     stored = history(StoredTurn([], []), StoredTurn([answer("a")], [said("assistant", "42")]))
     assert [item["type"] for item in items(rebuild(stored, []))] == ["message"]

@@ -221,6 +221,14 @@ def test_two_calls_or_two_outputs_of_one_call_id_are_refused() -> None:
     assert refusal(call(), custom).param == "input[1].call_id"
 
 
+def test_a_call_id_may_come_again_once_its_call_was_answered() -> None:
+    """Some providers count calls from zero in each turn, and clients send all turns back."""
+    ask(call(), output(), call(), output(), call(), output())
+
+    assert refusal(call(), output(), call(), call()).param == "input[3].call_id"
+    assert refusal(call(), output(), call(), output(), output()).param == "input[4].call_id"
+
+
 def test_nesting_too_deep_to_be_stored_names_the_item() -> None:
     deep: Any = []
     for _ in range(300):

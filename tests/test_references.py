@@ -155,7 +155,7 @@ async def test_references_can_be_put_into_a_conversation(http: Http) -> None:
 
 
 async def test_a_call_and_its_output_meet_by_reference(store: SessionStore) -> None:
-    provider = ScriptedProvider(CALL, "done")
+    provider = ScriptedProvider(CALL, "done", "done")
     app = ResponsesApp(store=store, models={"m": provider}, owner=lambda request: "ann")
     async with (
         app.lifespan(),
@@ -168,12 +168,14 @@ async def test_a_call_and_its_output_meet_by_reference(store: SessionStore) -> N
         alone = await http.ask([made])
         twice = await http.ask([made, made, output])
         both = await http.ask([made, output])
+        again = await http.ask([made, output, made, output])
     assert "No tool output found" in alone["error"]["message"]
     assert "call_1" in twice["error"]["message"]
-    assert both["status"] == "completed"
-    assert [item["type"] for item in provider.turns[-1].items] == [
-        "function_call",
-        "function_call_output",
+    assert both["status"] == again["status"] == "completed"
+    pair = ["function_call", "function_call_output"]
+    assert [[item["type"] for item in turn.items] for turn in provider.turns[1:]] == [
+        pair,
+        pair * 2,
     ]
 
 
