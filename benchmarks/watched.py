@@ -6,6 +6,7 @@ more than what telemetry costs.
 """
 
 import contextlib
+import inspect
 import socket
 import sys
 from collections.abc import Sequence
@@ -50,10 +51,10 @@ class Switch:
     """What an application's observers are, changed while nothing is generated: it asks them itself,
     as it would without a switch."""
 
-    def __init__(self, app: ResponsesApp, store: TimedStore) -> None:
+    def __init__(self, app: ResponsesApp, store: TimedStore, prometheus: Prometheus) -> None:
         self._app, self._store = app, store
         self._always = [each for each in app._watch.all if not isinstance(each, TurnLines)]
-        self._prometheus = Prometheus()
+        self._prometheus = prometheus
         self._known: dict[str, Observer] = {
             "log": TurnLines(),
             "prometheus": self._prometheus,
@@ -66,11 +67,16 @@ class Switch:
         drain_all()
         watching = [self._known[name] for name in names]
         self._app._watch.set([*self._always, *watching])
-        counting = self._prometheus in watching
-        self._store._observe = self._prometheus.observe_store if counting else _nobody
+        self._time_calls(self._prometheus in watching)
 
-
-def _nobody(operation: str, seconds: float) -> None: ...
+    def _time_calls(self, on: bool) -> None:
+        """Off, the store's methods are called themselves, as where nobody counts."""
+        bare = self._store._store
+        for name, _ in inspect.getmembers(type(bare), inspect.iscoroutinefunction):
+            if on:
+                vars(self._store).pop(name, None)  # the next call finds it, and times it
+            elif not name.startswith("_"):
+                setattr(self._store, name, getattr(bare, name))
 
 
 class Watched:
@@ -93,9 +99,10 @@ class Watched:
 def main(config: str, store: str) -> None:
     serving = Serving.resolve(config_file=Path(config), store=store, log="json")
     serving.write_log()
-    timed = TimedStore(serving.session_store(), _nobody)
+    prometheus = Prometheus()
+    timed = TimedStore(serving.session_store(), prometheus.observed)
     app = ResponsesApp(store=timed.as_store(), models=serving.models)
-    switch = Switch(app, timed)
+    switch = Switch(app, timed, prometheus)
     switch.turn(())
     watched = Watched(Standalone(app, key=None), switch)
     collect_seldom()

@@ -46,7 +46,7 @@ class Metrics:
 
     def timed(self, store: SessionStore) -> SessionStore:
         """The same store, its calls timed."""
-        timed = TimedStore(store, self._prometheus.observe_store)
+        timed = TimedStore(store, self._prometheus.observed)
         self._stores.add(timed)
         return timed.as_store()
 

@@ -41,7 +41,6 @@ class Prometheus(Observer):
         self._series: dict[tuple[str, str], _Series] = {}
         self._models: set[str] = set()
         self._errors: set[str] = set()
-        self._called = Batch(self._count_calls)
         registry, at = self.registry, ("model", "deployment")
         self._requests = Counter(
             "responses_mw_requests",
@@ -96,8 +95,9 @@ class Prometheus(Observer):
         )
         self.registry.register(_AtThisMoment(now))
 
-    def observe_store(self, operation: str, seconds: float) -> None:
-        self._called.add((operation, seconds))
+    def observed(self, operation: str) -> Callable[[float], None]:
+        """What is told how long each call of the store took."""
+        return Batch(self._store.labels(operation).observe_all).add
 
     def exposed(self) -> bytes:
         """In the text format. With PROMETHEUS_MULTIPROC_DIR, counters and histograms are those of
@@ -121,13 +121,6 @@ class Prometheus(Observer):
             labels = (_one_of(self._models, model), deployment or "")
             self._requests.labels(*labels, status).inc(len(together))
             self._of(*labels).count(together)
-
-    def _count_calls(self, calls: Sequence[tuple[str, float]]) -> None:
-        alike: dict[str, list[float]] = defaultdict(list)
-        for operation, seconds in calls:
-            alike[operation].append(seconds)
-        for operation, together in alike.items():
-            self._store.labels(operation).observe_all(together)
 
     def _of(self, model: str, deployment: str) -> "_Series":
         found = self._series.get((model, deployment))

@@ -8,17 +8,18 @@ from typing import Any, cast
 
 from stores.base import SessionStore
 
-ObserveCall = Callable[[str, float], None]
-"""Gets the name of a method and the seconds it took, whether it returned or raised."""
+Observed = Callable[[str], Callable[[float], None]]
+"""Gets the name of a method, once. What it returns is told the seconds of each call, whether that
+returned or raised."""
 
 
 class TimedStore:
     """`pending` is how many calls wait or are under way."""
 
-    def __init__(self, store: SessionStore, observe: ObserveCall) -> None:
+    def __init__(self, store: SessionStore, observed: Observed) -> None:
         self._store = store
         self.keeps_accounts = store.keeps_accounts  # each response asks
-        self._observe = observe
+        self._observed = observed
         self.pending = 0
 
     def as_store(self) -> SessionStore:
@@ -35,6 +36,8 @@ class TimedStore:
         return found
 
     def _timed(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        observe = self._observed(name)
+
         @functools.wraps(method)
         async def timed(*args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
@@ -43,6 +46,6 @@ class TimedStore:
                 return await method(*args, **kwargs)
             finally:
                 self.pending -= 1
-                self._observe(name, time.perf_counter() - began)
+                observe(time.perf_counter() - began)
 
         return timed
