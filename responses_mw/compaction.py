@@ -12,7 +12,7 @@ from typing import Any
 
 from responses_mw.counting import estimate, estimate_items
 from responses_mw.deltas import Delta, OutputItem, Stopped, TextDelta, UsageReported, singly
-from responses_mw.errors import UpstreamProtocolError
+from responses_mw.errors import InvalidRequest, UpstreamProtocolError
 from responses_mw.exchanges import is_question, is_rule, joined, newest, pieces_of
 from responses_mw.records import TurnRecord
 from responses_mw.router import Answers, Deployment
@@ -41,6 +41,8 @@ _LEAST_GAIN = 0.25
 class Summary:
     text: str
     usage: UsageReported
+    deployment: Deployment
+    """Who wrote it."""
 
 
 async def summarise(answers: Answers, turn: Turn, record: TurnRecord) -> Summary:
@@ -74,7 +76,7 @@ async def summarise(answers: Answers, turn: Turn, record: TurnRecord) -> Summary
     if not said or stopped.reason != "stop":
         why = "it wrote nothing" if not said else f"it stopped early ({stopped.reason})"
         raise UpstreamProtocolError(f"{turn.model} did not summarise the conversation: {why}")
-    return Summary(said, usage or _estimated(asked, said))
+    return Summary(said, usage or _estimated(asked, said), deployment)
 
 
 def _asking(turn: Turn) -> Turn:
@@ -155,6 +157,28 @@ class Compacting:
             async for deployment, deltas in batches:
                 yield deployment, [*first, *(_adding(delta, summary.usage) for delta in deltas)]
                 first = []
+
+
+class Triggered:
+    """Compacts the whole conversation, and answers with that: its client ended the input with a
+    `compaction_trigger`. Rules and what the user said stay word for word, in the item itself: it
+    also stands for those that the client sends before it, as Codex does."""
+
+    def __init__(self, answers: Answers, *, seal: SealCompaction) -> None:
+        self._answers = answers
+        self._seal = seal
+
+    async def batches(
+        self, turn: Turn, record: TurnRecord
+    ) -> AsyncGenerator[tuple[Deployment, list[Delta]], None]:
+        pieces = pieces_of(turn.spans)
+        if not pieces:
+            raise InvalidRequest("There is no conversation to compact yet.", param="input")
+        summary = await summarise(self._answers, turn, record)
+        kept = [piece for piece in pieces if is_rule(piece) or is_question(piece)]
+        kept = [*(piece for piece in kept if not _is_summary(piece)), _summary_piece(summary)]
+        item = OutputItem(_item(self._seal, kept, whole=True))
+        yield summary.deployment, [item, summary.usage, Stopped()]
 
 
 def _kept(old: Sequence[Span], new: Sequence[Span]) -> list[Span]:

@@ -6,7 +6,7 @@ from pydantic import Field, SkipValidation
 
 from responses_mw import checks
 from responses_mw.checks import Wrong
-from responses_mw.items import Item, check_items
+from responses_mw.items import Item, check_items, is_trigger
 from responses_mw.metadata import Metadata
 from responses_mw.schema import RequestBody
 
@@ -42,5 +42,7 @@ def _check(items: Any) -> None:
         raise Wrong("items", f"may hold at most {MAX_ITEMS} items, not {len(items)}")
     try:
         check_items(items)
+        if items and is_trigger(items[-1]):
+            raise Wrong(f"[{len(items) - 1}]", "is a compaction_trigger, which asks for a response")
     except Wrong as wrong:
         raise wrong.under("items") from None

@@ -166,6 +166,7 @@ SHAPES: Mapping[str, Shape] = {
     "compaction": Shape(
         [_ID, Field("encrypted_content", str, required=True, check=length(1, MAX_TEXT))]
     ),
+    "compaction_trigger": Shape([_ID]),
 }
 
 CALL_SIDES = {
@@ -227,11 +228,19 @@ def check_items(items: Sequence[Any]) -> None:
     compactions = sum(item.get("type") == "compaction" for _, item in others)
     if compactions > MOST_COMPACTIONS:
         raise Wrong("", f"may hold at most {MOST_COMPACTIONS} compactions, not {compactions}")
+    for index, item in others:
+        if is_trigger(item) and index != len(items) - 1:
+            raise Wrong(f"[{index}]", "is a compaction_trigger, which must be the last item")
     try:
         not_too_deep(others)
     except Wrong:
         for index, item in others:
             not_too_deep(item, f"[{index}]")
+
+
+def is_trigger(item: Item) -> bool:
+    """Of a checked item: it asks for a compaction, and is no part of what is said."""
+    return item.get("type") == "compaction_trigger"
 
 
 def _is_plain_message(item: Any) -> bool:

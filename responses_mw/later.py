@@ -17,7 +17,6 @@ PARAMETERS: Mapping[str, Any] = {
 """The value that is not taken; null and every other valid value are."""
 
 ITEM_TYPES: Mapping[str, str] = {
-    "compaction_trigger": "leave it out",
     "configuration_update": "set the parameters of the request",
 }
 """And what to send in its place."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from responses_mw import checks, prompts, references
 from responses_mw.chains import Chain
-from responses_mw.compaction import Compacting
+from responses_mw.compaction import Compacting, Triggered
 from responses_mw.conversation import NOTHING, rebuild, said_in
 from responses_mw.errors import Conflict, InvalidRequest, NotFound
 from responses_mw.items import stored_items
@@ -125,6 +125,8 @@ class Preparation:
         """Who is asked: the router, or what shortens the turn before it, as the request wants.
         Raises InvalidRequest for a threshold that is missing."""
         answers: Answers = self._runtime.router
+        if request.is_triggered:
+            return Triggered(answers, seal=self._sealer.seal_compaction)
         if request.truncation == "disabled" and not request.context_management:
             return answers
         window = self._runtime.router.max_input_tokens(request.model)

@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from responses_mw import checks, later
 from responses_mw.checks import MAX_TEXT, Shape, Wrong
 from responses_mw.errors import InvalidRequest
-from responses_mw.items import Item, check_items
+from responses_mw.items import Item, check_items, is_trigger
 from responses_mw.json_body import decoded
 from responses_mw.json_schema import said_as
 from responses_mw.metadata import Metadata
@@ -246,8 +246,10 @@ class CreateRequest(RequestBody):
         )
 
     def sent(self) -> dict[str, Any]:
-        """What was set, as JSON, without the input: enough for `of` to make it again."""
-        return {**self.model_dump(exclude_unset=True), "input": ""}
+        """What was set, as JSON, without the input: enough for `of` to make it again. What asks
+        for a compaction stays."""
+        kept = self.input[-1:] if self.is_triggered else ""
+        return {**self.model_dump(exclude_unset=True), "input": kept}
 
     @property
     def conversation_id(self) -> str | None:
@@ -257,10 +259,17 @@ class CreateRequest(RequestBody):
 
     @property
     def items(self) -> Sequence[Item]:
-        """The input as items, as the client sent them; text is one user message."""
+        """The input as items, as the client sent them, without what asks for a compaction; text is
+        one user message."""
         if isinstance(self.input, str):
             return [{"type": "message", "role": "user", "content": self.input}]
-        return self.input
+        return self.input[:-1] if self.is_triggered else self.input
+
+    @property
+    def is_triggered(self) -> bool:
+        """Whether the conversation shall be compacted, and nothing answered."""
+        given = self.input
+        return type(given) is list and bool(given) and is_trigger(given[-1])
 
     @property
     def text_format(self) -> dict[str, Any]:
