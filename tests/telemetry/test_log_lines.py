@@ -69,22 +69,35 @@ def alone() -> Iterator[Rows]:
 async def test_lines_of_turns_wait_for_a_moment_and_others_bring_them_along(
     written: io.StringIO,
 ) -> None:
-    began = time.time()
     with alone():
-        app = ResponsesApp(store=MemoryStore(), models={"m": EchoProvider()})
-        async with app.lifespan(), openai_client(app) as client:
-            for _ in range(2):
-                await client.responses.create(model="m", input="Hi.")
-            silent = written.getvalue()
-            logging.getLogger("elsewhere").warning("three %s", "bad")
-            said = written.getvalue()
-            await client.responses.create(model="m", input="Hi.")
+        log = Watch([turn_log()]).ended[0]
+        log(ended())
+        log(ended())
+        silent = written.getvalue()
+        logging.getLogger("elsewhere").warning("three %s", "bad")
+        log(ended())
+        said = written.getvalue()
+        async with asyncio.timeout(10):
+            while written.getvalue() == said:
+                await asyncio.sleep(0.01)
 
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert silent == ""
     assert len(said.splitlines()) == 3
-    assert [line["logger"][-5:] for line in lines] == ["turns", "turns", "where", "turns"]
-    assert all(line["time"].startswith(time.strftime("%Y-", time.gmtime(began))) for line in lines)
+    assert [line["message"] for line in lines] == [
+        *("resp_1 completed", "resp_1 completed", "three bad", "resp_1 completed")
+    ]
+
+
+async def test_the_last_lines_are_written_at_shutdown(written: io.StringIO) -> None:
+    with alone():
+        app = ResponsesApp(store=MemoryStore(), models={"m": EchoProvider()})
+        async with app.lifespan(), openai_client(app) as client:
+            answer = await client.responses.create(model="m", input="Hi.")
+
+    [line] = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert (line["response_id"], line["status"]) == (answer.id, "completed")
+    assert abs(datetime.fromisoformat(line["time"]).timestamp() - time.time()) < 60
 
 
 async def test_a_turn_reads_the_same_where_no_event_is_made(written: io.StringIO) -> None:
