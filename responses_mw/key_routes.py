@@ -1,4 +1,4 @@
-"""The routes `/key/...`: virtual keys made, listed and revoked by whoever has the master key."""
+"""The routes `/key/...`: virtual keys, in the hands of whoever has the master key."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -8,11 +8,11 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from responses_mw import key_making
+from responses_mw import key_changing, key_making
 from responses_mw.errors import NotFound
 from responses_mw.http import json_response, read_body
-from responses_mw.key_schema import NewKey, Revoked
-from responses_mw.keys import PREFIX, check_master, digest_of
+from responses_mw.key_schema import ChangedKey, NamedKey, NewKey, Revoked
+from responses_mw.keys import check_master, digest_of
 from responses_mw.preparation import kept
 from responses_mw.runtime import Runtime
 from stores.accounts import StoredKey
@@ -38,6 +38,9 @@ class KeyRoutes:
             Route("/key/generate", self.generate, methods=["POST"]),
             Route("/key/list", self.listed, methods=["GET"]),
             Route("/key/info", self.info, methods=["GET"]),
+            Route("/key/update", self.update, methods=["POST"]),
+            Route("/key/block", self.block, methods=["POST"]),
+            Route("/key/unblock", self.unblock, methods=["POST"]),
             Route("/key/delete", self.delete, methods=["POST"]),
         ]
 
@@ -63,6 +66,26 @@ class KeyRoutes:
             raise NotFound("There is no such key.", param="key")
         return json_response(key_making.shown(key))
 
+    async def update(self, request: Request) -> Response:
+        await self._check(request)
+        asked = ChangedKey.parse(await read_body(request, limit=MOST_BODY_BYTES))
+        store = (await kept(self._app.open())).store
+        key = await kept(key_changing.change(store, asked.key, asked.changes()))
+        return json_response(key_making.shown(key))
+
+    async def block(self, request: Request) -> Response:
+        return await self._block(request, blocked=True)
+
+    async def unblock(self, request: Request) -> Response:
+        return await self._block(request, blocked=False)
+
+    async def _block(self, request: Request, *, blocked: bool) -> Response:
+        await self._check(request)
+        asked = NamedKey.parse(await read_body(request, limit=MOST_BODY_BYTES))
+        store = (await kept(self._app.open())).store
+        key = await kept(key_changing.block(store, asked.key, blocked=blocked))
+        return json_response(key_making.shown(key))
+
     async def delete(self, request: Request) -> Response:
         """What was used with a key stays known: it is revoked, not forgotten."""
         await self._check(request)
@@ -83,8 +106,5 @@ class KeyRoutes:
         check_master(request)
 
     async def _found(self, named: str) -> StoredKey | None:
-        """By the key itself, or by its id."""
         store = (await kept(self._app.open())).store
-        if named.startswith(PREFIX):
-            return await kept(store.key(digest_of(named)))
-        return await kept(store.key_by_id(named))
+        return await kept(key_changing.found(store, named))

@@ -1,12 +1,21 @@
 """The bodies of the key routes. LiteLLM's names for the fields are understood, too."""
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from pydantic import AliasChoices, Field
 
+from responses_mw.errors import InvalidRequest
 from responses_mw.schema import RequestBody
 
 _NAME_CHARS = 512
+
+_ITS_OWN = "does not change: the responses made with the key are its owner's. Make a new key"
+_FIXED = {
+    "owner": _ITS_OWN,
+    "user_id": _ITS_OWN,
+    "blocked": "is changed by /key/block and /key/unblock",
+}
+"""What cannot be changed in a key, and why."""
 
 
 def _named(*names: str) -> Any:
@@ -24,6 +33,39 @@ class NewKey(RequestBody):
     rpm: int | None = _named("rpm", "rpm_limit")
     tpm: int | None = _named("tpm", "tpm_limit")
     expires: str | None = _named("expires", "duration")
+
+
+class NamedKey(RequestBody):
+    """By itself, or by its id."""
+
+    key: str
+
+
+class ChangedKey(NamedKey):
+    """What is not sent stays; null takes a limit away."""
+
+    null_is_unset: ClassVar[bool] = False
+
+    name: str | None = Field(
+        default=None, validation_alias=AliasChoices("name", "key_alias"), max_length=_NAME_CHARS
+    )
+    models: list[str] | None = Field(default=None, max_length=1000)
+    max_budget: float | None = None
+    budget_duration: str | None = None
+    rpm: int | None = _named("rpm", "rpm_limit")
+    tpm: int | None = _named("tpm", "tpm_limit")
+    expires: str | None = _named("expires", "duration")
+
+    @classmethod
+    def of(cls, body: Any) -> Self:
+        for name in _FIXED.keys() & body if isinstance(body, dict) else ():
+            raise InvalidRequest(
+                f"{name} {_FIXED[name]}.", param=name, code="unsupported_parameter"
+            )
+        return super().of(body)
+
+    def changes(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.model_fields_set - {"key"}}
 
 
 class Revoked(RequestBody):

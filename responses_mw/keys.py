@@ -30,8 +30,8 @@ _SCOPE = "responses_mw.bearer"
 _MOST_KNOWN = 10_000
 
 KNOWN_S = 5.0
-"""For how long a key that was looked up is taken to be as it was: a revoked one may read for so
-long. Nothing is generated for it: that is asked of the store each time."""
+"""For how long a key that was looked up is taken to be as it was: a revoked or blocked one may read
+for so long. Nothing is generated for it: that is asked of the store each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +76,22 @@ class KeyRing:
         self._known: dict[bytes, tuple[float, StoredKey]] = {}
 
     async def find(self, secret: str) -> StoredKey | None:
-        """None for a key that is not there, or does not hold any more. Raises StoreError."""
+        """None for a key that is not there, or does not hold any more. Raises Unauthorized for one
+        that is blocked, and StoreError."""
         digest, now = digest_of(secret), self._clock()
         until, key = self._known.get(digest, (0.0, None))
-        if key is None or until <= now:
+        if key is None or until <= now or not _holds(key, datetime.now(UTC)):
+            # Keys that let nobody in are not remembered: what is changed in them holds at once.
+            self._known.pop(digest, None)
             key = await self._store.key(digest)
-            if key is None:
-                self._known.pop(digest, None)
+            if key is None or not _holds(key, datetime.now(UTC)):
                 return None
+            if key.blocked:
+                raise _blocked()
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[digest] = now + KNOWN_S, key
-        return key if _holds(key, datetime.now(UTC)) else None
+        return key
 
 
 def _holds(key: StoredKey, now: datetime) -> bool:
@@ -127,6 +131,8 @@ def _error(refusal: Refusal, now: datetime) -> ResponsesError:
     match refusal.reason:
         case "gone":
             return Unauthorized("This API key was revoked, or has expired.")
+        case "blocked":
+            return _blocked()
         case "budget":
             renewed = "" if refusal.until is None else f" It is renewed at {refusal.until:%F %T}Z."
             return QuotaExhausted(f"The budget of this API key is spent.{renewed}")
@@ -134,3 +140,11 @@ def _error(refusal: Refusal, now: datetime) -> ResponsesError:
             return RateLimited("This API key has asked too often in this minute.", wait_s=wait)
         case "tpm":
             return RateLimited("This API key has used too many tokens this minute.", wait_s=wait)
+
+
+def _blocked() -> Unauthorized:
+    return Unauthorized(
+        "This API key is blocked. Ask whoever runs this server to unblock it.",
+        code="key_blocked",
+        headers={"www-authenticate": "Bearer"},
+    )

@@ -127,6 +127,7 @@ _KEY = record(
     created_at=TEXT,
     expires_at=nullable(TEXT),
     revoked_at=nullable(TEXT),
+    blocked=FLAG,
 )
 
 

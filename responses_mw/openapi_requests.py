@@ -19,7 +19,7 @@ from responses_mw.conversation_schema import (
     NewItems,
 )
 from responses_mw.json_schema import JsonSchema, component, given, nullable, refer
-from responses_mw.key_schema import NewKey, Revoked
+from responses_mw.key_schema import ChangedKey, NamedKey, NewKey, Revoked
 from responses_mw.schema import CreateRequest
 
 _ANYTHING: JsonSchema = {}
@@ -50,6 +50,8 @@ def request_schemas(*, prompts: bool) -> dict[str, JsonSchema]:
         "conversation_update": _model(ConversationUpdate),
         "new_items": _model(NewItems, items=_items(MAX_ITEMS)),
         "new_key": _model(NewKey),
+        "changed_key": _model(ChangedKey),
+        "named_key": _model(NamedKey),
         "revoked_keys": _model(Revoked),
     }
 

@@ -287,6 +287,33 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             query={"key": TEXT},
         )
     },
+    "/key/update": {
+        "POST": Operation(
+            id="changeKey",
+            summary="Change a virtual key's limits; for the master key only",
+            body="changed_key",
+            answers="key",
+            errors=("400", "404", "413", "415", *_OWNED),
+        )
+    },
+    "/key/block": {
+        "POST": Operation(
+            id="blockKey",
+            summary="Let a key in no more until it is unblocked; for the master key only",
+            body="named_key",
+            answers="key",
+            errors=("400", "404", "413", "415", *_OWNED),
+        )
+    },
+    "/key/unblock": {
+        "POST": Operation(
+            id="unblockKey",
+            summary="Let a blocked key in again; for the master key only",
+            body="named_key",
+            answers="key",
+            errors=("400", "404", "413", "415", *_OWNED),
+        )
+    },
     "/key/delete": {
         "POST": Operation(
             id="revokeKeys",

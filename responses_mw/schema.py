@@ -7,7 +7,7 @@ What a parameter means is decided elsewhere; what it must look like, here. Items
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -67,9 +67,11 @@ ModelName = Annotated[
 
 
 class _Parameters(BaseModel):
-    """JSON types are exact: "yes" is no boolean, true is no integer. Null means: not set."""
+    """JSON types are exact: "yes" is no boolean, true is no integer. Null means: not set, but where
+    it is itself what is to be."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    null_is_unset: ClassVar[bool] = True
 
     @model_validator(mode="before")
     @classmethod
@@ -80,7 +82,7 @@ class _Parameters(BaseModel):
         if len(given) > _MOST_NAMES:  # the first that are unknown say enough
             unknown = islice((name for name in given if name not in known), _MOST_NAMES)
             return {name: given[name] for name in (*(known.keys() & given.keys()), *unknown)}
-        if None not in given.values():
+        if None not in given.values() or not cls.null_is_unset:
             return given
         return {name: v for name, v in given.items() if v is not None or name not in known}
 

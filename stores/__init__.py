@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from stores.accounts import (
     ExportedTurn,
+    KeyChanges,
     Refusal,
     StoredKey,
     Usage,
@@ -39,6 +40,7 @@ __all__ = [
     "ConversationLocked",
     "ExportedTurn",
     "History",
+    "KeyChanges",
     "Lease",
     "MemoryStore",
     "NativeState",

@@ -7,9 +7,18 @@ differ, the latest minute that anybody counted in is the one that goes on.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
-from stores.accounts import ExportedTurn, Refusal, StoredKey, Usage, UsageQuery, UsageTotal
+from stores.accounts import (
+    ExportedTurn,
+    KeyChanges,
+    Refusal,
+    StoredKey,
+    Usage,
+    UsageQuery,
+    UsageTotal,
+)
 from stores.base import StoreError
 from stores.codec import decode, encode, from_micros, text, to_micros
 
@@ -64,12 +73,12 @@ CHARGE = charging("$1", "$2", "$3", "$4")
 
 _KEY_COLUMNS = (
     "id, owner, created_at, name, models, max_budget_nano, budget_s, budget_ends, spent_nano, rpm,"
-    " tpm, expires_at, revoked_at"
+    " tpm, expires_at, revoked_at, blocked"
 )
 
 ADD_KEY = f"""
 INSERT INTO rmw_key ({_KEY_COLUMNS}, digest, minute, minute_requests, minute_tokens)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, 0)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0)
 """
 
 KEY = f"SELECT {_KEY_COLUMNS} FROM rmw_key WHERE digest = $1"
@@ -82,6 +91,31 @@ OWNERS_KEYS = f"SELECT {_KEY_COLUMNS} FROM rmw_key WHERE owner = $1 ORDER BY cre
 
 REVOKE = "UPDATE rmw_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id"
 
+_CHANGED = (
+    "budget_s",
+    "name",
+    "models",
+    "max_budget_nano",
+    "rpm",
+    "tpm",
+    "expires_at",
+    "blocked",
+)
+_SET = ",\n    ".join(
+    f"{column} = CASE WHEN ${flag} THEN ${flag + 1} ELSE {column} END"
+    for flag, column in zip(count(3, 2), _CHANGED, strict=False)
+)
+_ANOTHER_TIME = "$3 AND ($4 IS NULL OR budget_s IS NULL OR budget_s <> $4)"
+
+# Each column has a flag, whether it becomes another, and a value.
+CHANGE_KEY = f"""
+UPDATE rmw_key SET
+    {_SET},
+    spent_nano = CASE WHEN {_ANOTHER_TIME} AND budget_ends <= $2 THEN 0 ELSE spent_nano END,
+    budget_ends = CASE WHEN {_ANOTHER_TIME} THEN $2 + $4 * 1000000 ELSE budget_ends END
+WHERE id = $1 AND revoked_at IS NULL RETURNING {_KEY_COLUMNS}
+"""
+
 # All the conditions stand in the update itself: two who ask at once are let in one after the other.
 ADMIT = """
 UPDATE rmw_key SET
@@ -90,7 +124,8 @@ UPDATE rmw_key SET
     minute_requests = CASE WHEN minute >= $3 THEN minute_requests + 1 ELSE 1 END,
     minute_tokens = CASE WHEN minute >= $3 THEN minute_tokens ELSE 0 END,
     minute = CASE WHEN minute >= $3 THEN minute ELSE $3 END
-WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+WHERE id = $1 AND revoked_at IS NULL AND blocked IS NOT TRUE
+    AND (expires_at IS NULL OR expires_at > $2)
     AND (max_budget_nano IS NULL OR spent_nano < max_budget_nano OR budget_ends <= $2)
     AND (rpm IS NULL OR minute < $3 OR minute_requests < rpm)
     AND (tpm IS NULL OR minute < $3 OR minute_tokens < tpm)
@@ -180,14 +215,28 @@ def key_values(key: StoredKey, digest: bytes) -> tuple[Any, ...]:
         key.tpm,
         _micros(key.expires_at),
         _micros(key.revoked_at),
+        key.blocked,
         digest,
     )
 
 
+def change_values(changes: KeyChanges, at: datetime) -> tuple[Any, ...]:
+    """In the order of CHANGE_KEY, behind the id."""
+    columns: dict[str, Any] = {**changes}
+    name, models = changes.get("name"), changes.get("models")
+    if name is not None:
+        columns["name"] = text(name, "the name")
+    if models is not None:
+        columns["models"] = encode(list(models), "models")
+    columns["expires_at"] = _micros(changes.get("expires_at"))
+    pairs = ((column in changes, columns.get(column)) for column in _CHANGED)
+    return (to_micros(at), *chain.from_iterable(pairs))
+
+
 def key_of(row: Any) -> StoredKey:
     """Of a row of KEY."""
-    id, owner, created_at, name, models, budget, budget_s, ends, spent, rpm, tpm, *times = row
-    expires_at, revoked_at = times
+    id, owner, created_at, name, models, budget, budget_s, ends, spent, rpm, tpm, *others = row
+    expires_at, revoked_at, blocked = others
     return StoredKey(
         id=id,
         owner=owner,
@@ -202,6 +251,7 @@ def key_of(row: Any) -> StoredKey:
         tpm=tpm,
         expires_at=_moment(expires_at),
         revoked_at=_moment(revoked_at),
+        blocked=bool(blocked),
     )
 
 
@@ -216,6 +266,8 @@ def refusal(row: Any, now: datetime) -> Refusal:
 def refused(key: StoredKey, now: datetime, *, minute: int, requests: int, tokens: int) -> Refusal:
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
         return Refusal("gone")
+    if key.blocked:
+        return Refusal("blocked")
     if key.max_budget_nano is not None and key.spent_nano >= key.max_budget_nano:
         return Refusal("budget", key.budget_ends)
     next_minute = from_micros((max(minute, minute_of(now)) + 1) * MINUTE)

@@ -7,7 +7,7 @@ accounts inherits from here what says so.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypedDict
 
 Group = Literal[
     "owner", "key", "user", "model", "deployment", "chain", "tag", "day", "status", "response"
@@ -105,13 +105,27 @@ class StoredKey:
     tpm: int | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    blocked: bool = False
+
+
+class KeyChanges(TypedDict, total=False):
+    """What becomes another in a key: fields of StoredKey. What is not in it stays."""
+
+    name: str | None
+    models: tuple[str, ...] | None
+    max_budget_nano: int | None
+    budget_s: int | None
+    rpm: int | None
+    tpm: int | None
+    expires_at: datetime | None
+    blocked: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a key may not ask now, and from when it may again; None: not by waiting."""
 
-    reason: Literal["gone", "budget", "rpm", "tpm"]
+    reason: Literal["gone", "blocked", "budget", "rpm", "tpm"]
     until: datetime | None = None
 
 
@@ -171,6 +185,8 @@ class ExportedUsage:
 
 class Accounts:
     keeps_accounts = False
+    changes_keys = False
+    """Not every store that keeps accounts does: `change_key` is younger than they are."""
 
     async def add_usage(self, rows: Sequence[Usage]) -> None:
         """Counts responses that are not stored, and charges their keys; all or none."""
@@ -199,6 +215,14 @@ class Accounts:
     async def revoke_key(self, id: str, *, at: datetime) -> bool:
         """False if there is none that still holds. It stays, for its usage to be told."""
         self._keeps_none()
+
+    async def change_key(self, id: str, changes: KeyChanges, *, at: datetime) -> StoredKey | None:
+        """The key as it is then; None if there is none, or it was revoked. What was spent stays,
+        and where `budget_s` becomes another, the budget ends so long after `at`: what was spent
+        before counts until then, unless its time was over."""
+        from stores.base import StoreError
+
+        raise StoreError(f"{type(self).__name__} cannot change keys: it has no change_key")
 
     async def admit(self, id: str, *, now: datetime) -> Refusal | None:
         """Counts a request of a key; None if it may go on. One statement, whoever else asks: of

@@ -13,6 +13,7 @@ from stores.accounts import (
     ExportedTurn,
     ExportedUsage,
     Group,
+    KeyChanges,
     Refusal,
     StoredKey,
     Usage,
@@ -58,6 +59,7 @@ class MemoryAccounts(SessionStore):
     """Responses and conversations are MemoryStore's."""
 
     keeps_accounts = True
+    changes_keys = True
     _handles: dict[str, Handle]
     _conversations: dict[str, Conversation]
     _purges: int
@@ -133,6 +135,19 @@ class MemoryAccounts(SessionStore):
         kept.key = replace(kept.key, revoked_at=at)
         return True
 
+    async def change_key(self, id: str, changes: KeyChanges, *, at: datetime) -> StoredKey | None:
+        kept = self._keys.get(id)
+        if kept is None or kept.key.revoked_at is not None:
+            return None
+        text(changes.get("name") or "", "the name")
+        key, budget_s = kept.key, changes.get("budget_s", kept.key.budget_s)
+        if budget_s != key.budget_s:
+            over = key.budget_ends is not None and key.budget_ends <= at
+            ends = None if budget_s is None else at + timedelta(seconds=budget_s)
+            key = replace(key, budget_ends=ends, spent_nano=0 if over else key.spent_nano)
+        kept.key = replace(key, **changes)
+        return kept.key
+
     async def admit(self, id: str, *, now: datetime) -> Refusal | None:
         kept = self._keys.get(id)
         if kept is None:
@@ -144,7 +159,7 @@ class MemoryAccounts(SessionStore):
         spent = key.max_budget_nano is not None and key.spent_nano >= key.max_budget_nano
         often = key.rpm is not None and kept.requests >= key.rpm
         much = key.tpm is not None and kept.tokens >= key.tpm
-        if gone or spent or often or much:
+        if gone or key.blocked or spent or often or much:
             counted = {"requests": kept.requests, "tokens": kept.tokens}
             return refused(key, now, minute=kept.minute, **counted)
         kept.requests += 1

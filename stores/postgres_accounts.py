@@ -17,6 +17,7 @@ from stores.accounts import (
     ExportedConversation,
     ExportedTurn,
     ExportedUsage,
+    KeyChanges,
     Refusal,
     StoredKey,
     Usage,
@@ -54,6 +55,7 @@ class PostgresAccounts(SessionStore):
     """Connections and the rest are PostgresStore's."""
 
     keeps_accounts = True
+    changes_keys = True
     _database: Database
 
     @abstractmethod
@@ -101,6 +103,14 @@ class PostgresAccounts(SessionStore):
 
     async def revoke_key(self, id: str, *, at: datetime) -> bool:
         return possible(id) and bool(await self._fetch(sql.REVOKE, id, to_micros(at)))
+
+    async def change_key(self, id: str, changes: KeyChanges, *, at: datetime) -> StoredKey | None:
+        if not possible(id):
+            return None
+        if not possible(changes.get("name") or ""):
+            raise StoreError("a key's name can hold no NUL")
+        rows = await self._fetch(sql.CHANGE_KEY, id, *sql.change_values(changes, at))
+        return sql.key_of(rows[0]) if rows else None
 
     async def admit(self, id: str, *, now: datetime) -> Refusal | None:
         if not possible(id):

@@ -18,6 +18,7 @@ from stores.accounts import (
     ExportedConversation,
     ExportedTurn,
     ExportedUsage,
+    KeyChanges,
     Refusal,
     StoredKey,
     Usage,
@@ -60,6 +61,7 @@ class SQLiteAccounts(SessionStore):
     """Threads and the rest are SQLiteStore's."""
 
     keeps_accounts = True
+    changes_keys = True
 
     @property
     @abstractmethod
@@ -111,6 +113,10 @@ class SQLiteAccounts(SessionStore):
 
     async def revoke_key(self, id: str, *, at: datetime) -> bool:
         return await self._write(partial(_revoke, id=key(id), at=to_micros(at)))
+
+    async def change_key(self, id: str, changes: KeyChanges, *, at: datetime) -> StoredKey | None:
+        values = (key(id), *sql.change_values(changes, at))
+        return await self._write(partial(_change_key, values=values))
 
     async def admit(self, id: str, *, now: datetime) -> Refusal | None:
         return await self._write(partial(_admit, id=key(id), now=now))
@@ -215,6 +221,11 @@ def _add_key(db: sqlite3.Connection, values: tuple[Any, ...]) -> None:
 
 def _revoke(db: sqlite3.Connection, id: str | None, at: int) -> bool:
     return bool(db.execute(numbered(sql.REVOKE), (id, at)).fetchall())
+
+
+def _change_key(db: sqlite3.Connection, values: tuple[Any, ...]) -> StoredKey | None:
+    rows = db.execute(numbered(sql.CHANGE_KEY), values).fetchall()
+    return sql.key_of(rows[0]) if rows else None
 
 
 def _admit(db: sqlite3.Connection, id: str | None, now: datetime) -> Refusal | None:

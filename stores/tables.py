@@ -180,7 +180,8 @@ class UsageRow(Table, table=True):
 
 class KeyRow(Table, table=True):
     """A virtual key, known by its SHA-256. Requests and tokens are counted in `minute`, which is in
-    minutes since the epoch. `models` is a JSON array, NULL: all of them."""
+    minutes since the epoch. `models` is a JSON array, NULL: all of them. `blocked` is NULL where
+    nobody ever said."""
 
     __tablename__ = "rmw_key"
     __table_args__ = (Index("ix_rmw_key_digest", "digest", unique=True),)
@@ -202,3 +203,4 @@ class KeyRow(Table, table=True):
     minute_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     expires_at: int | None = Field(default=None, sa_column=Column(BigInteger))
     revoked_at: int | None = Field(default=None, sa_column=Column(BigInteger))
+    blocked: bool | None = Field(default=None, sa_column=Column(Boolean))

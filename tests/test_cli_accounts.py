@@ -90,6 +90,68 @@ def test_a_key_that_was_made_opens_the_server_until_it_is_revoked(tmp_path: Path
     assert "no such key" in again
 
 
+def test_a_key_is_changed_blocked_and_unblocked_while_the_server_runs(tmp_path: Path) -> None:
+    path = tmp_path / "keys.db"
+    limits = ("--rpm", "1", "--tpm", "9", "--max-budget", "5", "--budget-duration", "1h")
+    made = lines(run(path, "keys", "create", "--owner", "ann", *limits, "--json"))[0]
+    id = made["id"]
+    file = config(tmp_path, echo="python/responses_mw.testing:EchoProvider")
+    options = ("--config", file, "--store", f"sqlite:///{path}")
+    with serving(*options, folder=tmp_path, RESPONSES_MW_MASTER_KEY=MASTER) as server:
+
+        def ask() -> tuple[int, str | None]:
+            body = {"model": "echo", "input": "hi"}
+            headers = {"authorization": f"Bearer {made['key']}"}
+            answer = httpx.post(f"{server.url}/responses", json=body, headers=headers)
+            error = answer.json()["error"]
+            return answer.status_code, error and error["code"]
+
+        begun = ask()
+        changes = ("--max-budget", "10", "--expires", "30d", "--without", "rpm,tpm")
+        changed = lines(run(path, "keys", "update", id, *changes, "--json"))[0]
+        unlimited = ask()
+        blocked = run(path, "keys", "block", made["key"])
+        kept_out = ask()
+        listed = run(path, "keys", "list", "--json")
+        run(path, "keys", "unblock", id)
+        back = ask()
+
+    assert (begun, unlimited, kept_out, back) == (
+        (200, None),
+        (200, None),
+        (401, "key_blocked"),
+        (200, None),
+    )
+    assert (changed["rpm"], changed["tpm"], changed["max_budget"]) == (None, None, 10)
+    assert (changed["budget_duration_s"], changed["budget_ends"]) == (3600, made["budget_ends"])
+    assert changed["expires_at"] is not None
+    assert blocked == "blocked; a server notices within seconds\n"
+    assert lines(listed)[0]["blocked"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("update", "nobody", "--rpm", "1"), "There is no such key"),
+        (("block", "nobody"), "There is no such key"),
+        (("unblock", "nobody"), "There is no such key"),
+        (("update", "nobody"), "Nothing is named that could be changed"),
+        (("update", "nobody", "--rpm", "0"), "rpm must be"),
+        (("update", "nobody", "--models", ""), "--without models"),
+        (("update", "nobody", "--without", "owner"), "not 'owner'"),
+        (("update", "nobody", "--rpm", "1", "--without", "rpm"), "not 'rpm'"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_said_in_a_line(
+    store: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    said = run(store, "keys", *arguments, fails=True)
+
+    assert says in said
+    assert said.startswith("responses-mw: ")
+    assert len(said.splitlines()) == 1
+
+
 def test_purging_a_user_erases_them_at_every_owner_and_keeps_the_sums(store: Path) -> None:
     said = run(store, "purge", "--user", "u0")
     left = turns(run(store, "export"))

@@ -52,6 +52,9 @@ MASTERS = {
     "POST /key/generate",
     "GET /key/list",
     "GET /key/info",
+    "POST /key/update",
+    "POST /key/block",
+    "POST /key/unblock",
     "POST /key/delete",
 }
 
@@ -303,13 +306,13 @@ async def test_only_the_master_makes_keys_and_sees_everybodys_usage() -> None:
         for key in (ann, bob, bob):
             await ask(http, key, "dear")
         answers = [
-            await _told(http, bearer(ann), *route.split(), {"owner": "ann", "keys": ["k"]})
+            await _told(http, bearer(ann), *route.split(), {"key": "k", "keys": ["k"]})
             for route in sorted(MASTERS)
         ]
         bobs = await http.get("/usage?group_by=owner", headers=bearer(bob))
         all = await http.get("/usage?group_by=owner", headers=bearer(MASTER))
 
-    assert [status for status, _ in answers] == [403] * 4
+    assert [status for status, _ in answers] == [403] * 7
     assert [row["requests"] for row in bobs.json()["data"]] == [2]
     assert {row["owner"]: row["cost"] for row in all.json()["data"]} == {"ann": 1.0, "bob": 2.0}
 

@@ -19,7 +19,7 @@ pytest.register_assert_rewrite(
         for name in (
             *("turns", "chains", "deleting", "purging", "leases", "running", "owners", "values"),
             *("conversations", "conversation_rows", "conversation_erasing", "conversation_model"),
-            *("life", "accounts", "usage", "keys", "retention", "handing_over"),
+            *("life", "accounts", "usage", "keys", "key_changes", "retention", "handing_over"),
         )
     )
 )
@@ -32,6 +32,7 @@ from stores.testing.conversations import ConversationTests  # noqa: E402
 from stores.testing.deleting import DeletingTests  # noqa: E402
 from stores.testing.handing_over import HandingOverTests  # noqa: E402
 from stores.testing.hooks import Budget, StoreHooks  # noqa: E402
+from stores.testing.key_changes import KeyChangeTests  # noqa: E402
 from stores.testing.keys import KeyTests  # noqa: E402
 from stores.testing.leases import LeaseTests  # noqa: E402
 from stores.testing.life import LifeTests  # noqa: E402
@@ -60,6 +61,7 @@ class SessionStoreConformance(
     AccountTests,
     UsageTests,
     KeyTests,
+    KeyChangeTests,
     RetentionTests,
     HandingOverTests,
 ):

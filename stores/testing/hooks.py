@@ -10,7 +10,7 @@ import pytest
 
 from stores.base import SessionStore
 
-ACCOUNTS = ("UsageTests", "KeyTests", "RetentionTests", "HandingOverTests")
+ACCOUNTS = ("UsageTests", "KeyTests", "KeyChangeTests", "RetentionTests", "HandingOverTests")
 """The parts of the suite that are about them."""
 
 
@@ -50,6 +50,8 @@ class StoreHooks:
         about = request.function.__qualname__.partition(".")[0]
         if about in ACCOUNTS and not store.keeps_accounts:
             pytest.skip(f"{type(store).__name__} keeps no accounts")
+        if about == "KeyChangeTests" and not store.changes_keys:
+            pytest.skip(f"{type(store).__name__} changes no keys")
 
     def watch(self, store: SessionStore) -> AbstractContextManager[Budget]:
         """Counts what `store` sends to its database inside the `with` block."""

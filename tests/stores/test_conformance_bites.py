@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stores.accounts import KeyChanges, StoredKey
 from stores.base import (
     Checkpoint,
     History,
@@ -247,6 +248,16 @@ class Shown(MemoryStore):
         return await super().reserve(new, owner=owner)
 
 
+class Forgiving(MemoryStore):
+    """Begins a budget anew with whatever is changed."""
+
+    async def change_key(self, id: str, changes: KeyChanges, *, at: datetime) -> StoredKey | None:
+        changed = await super().change_key(id, changes, at=at)
+        if changed is not None:
+            self._keys[id].key = replace(changed, spent_nano=0)
+        return changed
+
+
 def _mended(items: Sequence[Item]) -> Sequence[Item]:
     return [
         {
@@ -298,6 +309,8 @@ FAULTS: list[tuple[Callable[[], SessionStore], str, dict[str, Any]]] = [
     (Grasping, "test_a_conversation_deleted_while_a_turn_runs_lets_it_finish", {}),
     (Shown, "test_to_everything_else_a_conversation_is_missing", {}),
     (HalfPurging, "test_purging_a_user_blanks_that_users_turns_in_conversations", {}),
+    (Forgiving, "test_a_raised_budget_goes_on_with_what_was_spent", {}),
+    (Forgiving, "test_another_duration_counts_from_then_with_what_was_spent", {}),
 ]
 
 

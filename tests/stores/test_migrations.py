@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from stores import History, SQLiteStore, StoredTurn, StoreError
+from stores.accounts import StoredKey
 from stores.base import NativeState
+from stores.codec import to_micros
 from stores.migrate import HEAD, REVISIONS, SCRIPTS, VERSION_TABLE, upgrade
 from stores.tables import Table
 from stores.testing.conversations import begin, talk
-from stores.testing.turns import OWNER, heard, said
+from stores.testing.turns import NOW, OWNER, heard, said
 
 OPEN = """
 import asyncio, sys
@@ -32,6 +35,7 @@ async def main():
 
 asyncio.run(main())
 """
+A_KEY = StoredKey(id="k", owner="ann", created_at=NOW, spent_nano=7, rpm=5)
 
 
 def migrate(path: Path, target: str) -> None:
@@ -82,6 +86,9 @@ async def test_a_file_of_an_earlier_revision_comes_up_with_all_it_held(
     migrate(path, "0001")
     _write_as_the_first_revision_did(path)
     migrate(path, revision)
+    held = revision >= "0005"
+    if held:
+        _write_a_key(path)
     assert version(path) == [revision]
 
     async with SQLiteStore(path) as store:
@@ -91,6 +98,8 @@ async def test_a_file_of_an_earlier_revision_comes_up_with_all_it_held(
         stranger = await store.history("resp_2", owner="bob")
         await talk(store, await begin(store), "a")
         talked = await store.history("conv", owner=OWNER)
+        before = await store.key_by_id("k")
+        after = await store.change_key("k", {"blocked": True}, at=NOW)
 
     assert version(path) == [HEAD]
     native = NativeState("scope \u00fc", {"n": 1})
@@ -104,6 +113,19 @@ async def test_a_file_of_an_earlier_revision_comes_up_with_all_it_held(
     assert secret == b"s" * 32
     assert stranger is None
     assert heard(talked) == said("a")
+    assert before == (A_KEY if held else None)
+    assert after == (replace(A_KEY, blocked=True) if held else None)
+
+
+def _write_a_key(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute(
+        "INSERT INTO rmw_key VALUES ('k', x'01', 'ann', ?, NULL, NULL, NULL, NULL, NULL, 7, 5,"
+        " NULL, 0, 0, 0, NULL, NULL)",
+        (to_micros(NOW),),
+    )
+    db.commit()
+    db.close()
 
 
 def _write_as_the_first_revision_did(path: Path) -> None:

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
@@ -315,6 +316,11 @@ async def test_a_database_of_an_earlier_revision_is_upgraded(
     await PostgresStore(postgres_dsn)._migrate(target=revision)
     connection = await asyncpg.connect(postgres_dsn)
     await connection.execute("INSERT INTO rmw_meta VALUES ('secret:seal', 'kept')")
+    if revision >= "0005":
+        await connection.execute(
+            "INSERT INTO rmw_key (id, digest, owner, created_at, spent_nano, minute,"
+            " minute_requests, minute_tokens) VALUES ('k', '1', 'ann', 0, 7, 0, 0, 0)"
+        )
 
     async with PostgresStore(postgres_dsn) as store:
         assert await store.secret("seal") == b"kept"
@@ -322,6 +328,10 @@ async def test_a_database_of_an_earlier_revision_is_upgraded(
         assert await history_of(store, await say(store, "a")) == said(["a"])
         await talk(store, await begin(store), "b")
         assert await history_of(store, "conv") == said(["b"])
+        for key in await store.keys():
+            assert (key.id, key.spent_nano, key.blocked) == ("k", 7, False)
+            changed = await store.change_key("k", {"blocked": True}, at=NOW)
+            assert changed == replace(key, blocked=True)
     await connection.close()
 
 

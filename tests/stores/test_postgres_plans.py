@@ -11,7 +11,7 @@ from stores import postgres_statements as sql
 from stores.postgres import PostgresStore
 from stores.postgres_accounts import EXPIRED
 from stores.testing.conversations import begin, talk
-from stores.testing.turns import OWNER, say
+from stores.testing.turns import NOW, OWNER, say
 
 STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "history": (sql.HISTORY, ("r77-9", "o7")),
@@ -50,6 +50,7 @@ STATEMENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
         ("r77-9", "o7", 1, "failed", *[None] * 2, "m", *[None] * 3, *[0] * 6, True, False),
     ),
     "admit": (accounts.ADMIT, ("k77", 1, 1)),
+    "change key": (accounts.CHANGE_KEY, ("k77", *accounts.change_values({"rpm": 1}, NOW))),
     "charge": (accounts.CHARGE, ("k77", 1, 1, 1)),
     "key": (accounts.KEY, (b"77",)),
     "forget user": (accounts.FORGET_USER, ("o7", "nobody")),
