@@ -11,12 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import schemathesis
 from asked import WEATHER
 from hypothesis import HealthCheck, seed, settings
 from schemathesis.checks import CheckContext
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.filters import HasAPIOperation
 from starlette.requests import HTTPConnection
 from test_openapi import BEYOND_WORDS
 
@@ -69,12 +71,26 @@ APP = ResponsesApp(
 CONFIG = SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"enabled": False}}})
 SCHEMA = schemathesis.openapi.from_dict(described(APP), config=CONFIG)
 SCHEMA.app = APP
+ROUTES = [found.ok().label for found in SCHEMA.get_all_operations()]
 BOUNDED = settings(
     max_examples=EXAMPLES,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+class OneRoute:
+    """Of the whole document, which says which methods and neighbours a route has."""
+
+    def __init__(self) -> None:
+        self.route = ""
+
+    def has(self, context: HasAPIOperation) -> bool:
+        return bool(context.operation.label == self.route)
+
+
+TESTED = OneRoute()
 
 
 @SCHEMA.auth()
@@ -133,7 +149,16 @@ def is_valid(case: schemathesis.Case, place: ParameterLocation) -> bool:
     return part is None or part.mode.is_positive
 
 
-@SCHEMA.parametrize()
+@pytest.fixture(params=ROUTES)
+def schema(request: pytest.FixtureRequest) -> Any:
+    """Collecting names the routes only: making up the requests for one takes longer than a second,
+    and is left to the one of several workers that tests it."""
+    request.node._nodeid = request.node.nodeid  # schemathesis looks for it, pytest 9.2 has it not
+    TESTED.route = request.param
+    return SCHEMA
+
+
+@schemathesis.pytest.from_fixture("schema").include(TESTED.has).parametrize()
 @seed(SEED)
 @BOUNDED
 def test_every_answer_is_described(case: schemathesis.Case) -> None:
