@@ -287,8 +287,8 @@ async def test_no_message_breaks_a_websocket(house: House, tried: Tried) -> None
 def test_names_that_clients_make_up_are_not_counted_for_ever() -> None:
     """Behind a wildcard, each would be a series of its own."""
     observer = Prometheus()
-    for n in range(3 * MOST_NAMES):
-        record = TurnRecord(
+    records = [
+        TurnRecord(
             id=f"resp_{n}",
             caller=Caller("ann"),
             model=f"any/{n}",
@@ -301,7 +301,9 @@ def test_names_that_clients_make_up_are_not_counted_for_ever() -> None:
             deployment="any/*",
             attempts=[Attempt("any/*", 0, 1, error=f"code-{n}")],
         )
-        observer.on_end(record)
+        for n in range(3 * MOST_NAMES)
+    ]
+    observer.on_ended(records)
     exposed = observer.exposed().decode()
     lines = [line for line in exposed.splitlines() if line.startswith("responses_mw_requests_t")]
     assert len(lines) == MOST_NAMES + 1
