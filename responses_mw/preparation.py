@@ -157,3 +157,21 @@ async def kept(reading: Awaitable[T]) -> T:
 
 def conversation_not_found(id: str) -> NotFound:
     return NotFound(f"Conversation with id '{id[:100]}' not found.")
+
+
+def check_asked(request: CreateRequest, *, generate: bool) -> None:
+    """What parameters ask of each other where a response is created. Raises InvalidRequest."""
+    if request.background and not request.store:
+        raise InvalidRequest(
+            "background: true needs store: true, for its answer is read from the store.",
+            param="background",
+            code=checks.INVALID_VALUE,
+        )
+    # As at OpenAI: instructions alone are not enough, and a message without a word is.
+    before = (request.previous_response_id, request.conversation, request.prompt)
+    if generate and not request.input and before == (None, None, None):
+        raise InvalidRequest(
+            "'input' is empty, and no previous_response_id, conversation or prompt goes before it.",
+            param="input",
+            code=checks.MISSING,
+        )

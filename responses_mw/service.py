@@ -22,7 +22,7 @@ from responses_mw.keeping import Record, lease_until, outcome_of
 from responses_mw.keys import admit, check_model
 from responses_mw.listening import Listener
 from responses_mw.noting import Noting
-from responses_mw.preparation import Preparation, conversation_not_found, kept
+from responses_mw.preparation import Preparation, check_asked, conversation_not_found, kept
 from responses_mw.records import Caller, Content, TurnRecord
 from responses_mw.replay import retell
 from responses_mw.router import Answers
@@ -83,12 +83,7 @@ class Service:
         caller = with_tags(caller or Caller(owner), request)
         check_model(caller, request.model)
         self._runtime.router.check(request.model)
-        if request.background and not request.store:
-            raise InvalidRequest(
-                "background: true needs store: true, for its answer is read from the store.",
-                param="background",
-                code="invalid_value",
-            )
+        check_asked(request, generate=generate)
         if remembered is None:
             remembered = await preparation.history(request.previous_response_id)
         answers = preparation.answers(request)

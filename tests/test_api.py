@@ -224,6 +224,8 @@ async def test_store_false_leaves_nothing_behind(client: AsyncOpenAI) -> None:
         ({"temperature": 9}, "temperature", "invalid_value"),
         ({"nonsense": 1}, "nonsense", "unknown_parameter"),
         ({"background": True, "store": False}, "background", "invalid_value"),
+        ({"input": ""}, "input", "missing_required_parameter"),
+        ({"input": [], "instructions": "Talk."}, "input", "missing_required_parameter"),
         (
             {"conversation": "conv_x", "previous_response_id": "resp_x"},
             "conversation",
@@ -251,6 +253,17 @@ async def test_bad_requests_are_refused_before_anything_happens(
         "invalid_request_error", param, code,
     )  # fmt: skip
     assert scripted.turns == []
+
+
+async def test_an_empty_input_may_follow_something_or_be_a_message_without_words(
+    client: AsyncOpenAI,
+) -> None:
+    first = await client.responses.create(model="echo", input=[{"role": "user", "content": ""}])
+    again = await client.responses.create(model="echo", input=[], previous_response_id=first.id)
+    conversation = await client.conversations.create(items=[{"role": "user", "content": "one"}])
+    told = await client.responses.create(model="echo", input="", conversation=conversation.id)
+    assert (first.status, again.status, told.status) == ("completed",) * 3
+    assert told.output_text == "user: one\nuser: "
 
 
 async def test_an_unknown_model_is_told_the_known_ones(http: httpx2.AsyncClient) -> None:
