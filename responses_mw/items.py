@@ -72,6 +72,7 @@ _STATUS = _status("in_progress", "completed", "incomplete")
 _EXECUTION = Field("execution", str, check=one_of("server", "client"))
 _SEARCH_STATUS = _status("in_progress", "searching", "completed", "incomplete", "failed")
 
+TRIGGER = "compaction_trigger"
 SHAPES: Mapping[str, Shape] = {
     "message": Shape(
         [
@@ -166,7 +167,7 @@ SHAPES: Mapping[str, Shape] = {
     "compaction": Shape(
         [_ID, Field("encrypted_content", str, required=True, check=length(1, MAX_TEXT))]
     ),
-    "compaction_trigger": Shape([_ID]),
+    TRIGGER: Shape([_ID]),
 }
 
 CALL_SIDES = {
@@ -240,7 +241,7 @@ def check_items(items: Sequence[Any]) -> None:
 
 def is_trigger(item: Item) -> bool:
     """Of a checked item: it asks for a compaction, and is no part of what is said."""
-    return item.get("type") == "compaction_trigger"
+    return item.get("type") == TRIGGER
 
 
 def _is_plain_message(item: Any) -> bool:

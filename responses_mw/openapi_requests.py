@@ -40,15 +40,16 @@ def request_schemas(*, prompts: bool) -> dict[str, JsonSchema]:
         **_table("item", item_tables.SHAPES, without_type=_WITHOUT_TYPE),
         **_table("tool", tool_schema.SHAPES),
         "input_item": _any_of("item", item_tables.SHAPES),
+        "kept_item": _any_of("item", [k for k in item_tables.SHAPES if k != item_tables.TRIGGER]),
         "input_tool": _any_of("tool", tool_schema.SHAPES),
         "tool_choice": _choice(),
         "text_format": _inline(schema.FORMATS),
         "create": create,
         "count": _count(create),
         "compact": _compact(create),
-        "new_conversation": _model(NewConversation, items=_items(MAX_ITEMS)),
+        "new_conversation": _model(NewConversation, items=_items("kept_item", MAX_ITEMS)),
         "conversation_update": _model(ConversationUpdate),
-        "new_items": _model(NewItems, items=_items(MAX_ITEMS)),
+        "new_items": _model(NewItems, items=_items("kept_item", MAX_ITEMS)),
         "new_key": _model(NewKey),
         "changed_key": _model(ChangedKey),
         "named_key": _model(NamedKey),
@@ -177,9 +178,9 @@ def _some_of(create: JsonSchema, names: Collection[str]) -> JsonSchema:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
-def _items(most: int | None = None) -> JsonSchema:
+def _items(kind: str = "input_item", most: int | None = None) -> JsonSchema:
     limit = {} if most is None else {"maxItems": most}
-    return {"type": "array", "items": component("input_item"), **limit}
+    return {"type": "array", "items": component(kind), **limit}
 
 
 def _model(model: type[BaseModel], **by_code: JsonSchema) -> JsonSchema:

@@ -46,6 +46,7 @@ BEYOND_WORDS = (
     "not among 'tools'",
     "levels deep",
     "each needs its own",
+    "must be the last item",
     "must be an integer, not a number",  # 16.0 is an integer to JSON Schema
     "is not valid JSON",  # infinity, which Python writes all the same
 )
