@@ -58,9 +58,11 @@ class ChangedKey(NamedKey):
 
     @classmethod
     def of(cls, body: Any) -> Self:
-        for name in _FIXED.keys() & body if isinstance(body, dict) else ():
+        given = body if isinstance(body, dict) else {}
+        fixed = next((name for name in _FIXED if name in given), None)
+        if fixed is not None:
             raise InvalidRequest(
-                f"{name} {_FIXED[name]}.", param=name, code="unsupported_parameter"
+                f"{fixed} {_FIXED[fixed]}.", param=fixed, code="unsupported_parameter"
             )
         return super().of(body)
 

@@ -7,8 +7,8 @@ whoever serves the application, and said in the connection's scope.
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,9 +36,11 @@ for so long. Nothing is generated for it: that is asked of the store each time."
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who was let in; `key` None is the master: whoever runs the server."""
+    """Who was let in; `key` None is the master: whoever runs the server. `again` looks the key up
+    once more."""
 
     key: StoredKey | None = None
+    again: Callable[[], Awaitable[StoredKey | None]] | None = None
 
 
 def new_secret() -> str:
@@ -58,6 +60,19 @@ def bearer_of(connection: HTTPConnection) -> Bearer | None:
     """None where a host application decides who its users are."""
     bearer: Bearer | None = connection.scope.get(_SCOPE)
     return bearer
+
+
+async def look_again(connection: HTTPConnection) -> None:
+    """For a connection that lasts: its key may be another by now, or not hold any more. Raises
+    Unauthorized and StoreUnavailable."""
+    bearer = bearer_of(connection)
+    if bearer is None or bearer.again is None:
+        return
+    key = await bearer.again()
+    if key is None:
+        raise _gone()
+    if key is not bearer.key:
+        set_bearer(connection.scope, replace(bearer, key=key))
 
 
 def check_master(connection: HTTPConnection) -> None:
@@ -130,7 +145,7 @@ def _error(refusal: Refusal, now: datetime) -> ResponsesError:
     wait = None if refusal.until is None else (refusal.until - now).total_seconds()
     match refusal.reason:
         case "gone":
-            return Unauthorized("This API key was revoked, or has expired.")
+            return _gone()
         case "blocked":
             return _blocked()
         case "budget":
@@ -140,6 +155,10 @@ def _error(refusal: Refusal, now: datetime) -> ResponsesError:
             return RateLimited("This API key has asked too often in this minute.", wait_s=wait)
         case "tpm":
             return RateLimited("This API key has used too many tokens this minute.", wait_s=wait)
+
+
+def _gone() -> Unauthorized:
+    return Unauthorized("This API key was revoked, or has expired.")
 
 
 def _blocked() -> Unauthorized:

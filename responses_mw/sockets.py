@@ -19,6 +19,7 @@ from responses_mw.generation import Generation
 from responses_mw.http import caller_of, json_response
 from responses_mw.inbox import Inbox
 from responses_mw.json_body import decoded
+from responses_mw.keys import look_again
 from responses_mw.listening import Listener
 from responses_mw.output_items import singly
 from responses_mw.replay import TERMINAL
@@ -243,6 +244,7 @@ class Connection:
 
     async def _turn(self, message: Message) -> None:
         request = message.request
+        await look_again(self._socket)
         generation = await self._service.create(
             request,
             owner=self._owner,

@@ -6,6 +6,8 @@ import httpx2
 import pytest
 from every_store import store, store_url
 from keyed import MASTER, ask, bearer, error, make, running, served
+from live import Line, live
+from websockets.asyncio.client import connect
 
 from responses_mw.keys import KNOWN_S, KeyRing, digest_of
 from stores import MemoryStore, SessionStore
@@ -181,6 +183,40 @@ async def test_a_key_that_is_missing_or_revoked_is_not_found(
         answers = [await post(http, route, named, **given) for named in ("nobody", "", key)]
 
     assert [answer.status_code for answer in answers] == [404] * 3
+
+
+async def test_an_open_websocket_obeys_as_a_request_does() -> None:
+    store, now = MemoryStore(), [0.0]
+    app = served(store)
+    app._keys = KeyRing(store, clock=lambda: now[0])
+    async with live(app) as address, httpx2.AsyncClient(base_url=f"http://{address}/v1") as http:
+        key = await make(http)
+        url = f"ws://{address}/v1/responses"
+        async with connect(url, additional_headers=bearer(key)) as connection:
+            line = Line(connection)
+
+            async def said() -> tuple[str, str | None]:
+                await line.say()
+                last = (await line.turn())[-1]
+                return last["type"], last.get("error", {}).get("code")
+
+            told = [await said()]
+            for route, given in (
+                ("update", {"models": ["other"]}),
+                ("update", {"models": ["echo"]}),
+                ("block", {}),
+                ("unblock", {}),
+            ):
+                await post(http, route, key, **given)
+                now[0] += KNOWN_S
+                told.append(await said())
+            await http.post("/key/delete", json={"keys": [key]}, headers=bearer(MASTER))
+            now[0] += KNOWN_S
+            told.append(await said())
+
+    done = ("response.completed", None)
+    refused = [("error", code) for code in ("model_not_allowed", "key_blocked", "invalid_api_key")]
+    assert told == [done, refused[0], done, refused[1], done, refused[2]]
 
 
 # --- a store that was written before

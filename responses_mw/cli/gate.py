@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -69,7 +70,7 @@ class Gate:
         if given.startswith(PREFIX):
             found = await self._find(given)
             if found is not None:
-                return Bearer(found)
+                return Bearer(found, again=partial(self._find, given))
         elif self._digest is None:
             return Bearer()  # the official clients send a key always
         if not given:

@@ -124,11 +124,13 @@ def update(
     }
     said = {limit: value for limit, value in given.items() if value is not None}
     if said.get("models") == []:
-        raise ConfigurationError("--models names none; --without models allows the key all of them")
+        raise ConfigurationError("--models names none; --without models lets the key ask for all")
     for limit in (name.replace("-", "_") for name in _names(without)):
         if limit not in given or limit in said:
             known = ", ".join(given).replace("_", "-")
-            raise ConfigurationError(f"--without takes of {known} what is not set: not {limit!r}")
+            raise ConfigurationError(
+                f"--without takes limits that are not set beside it, of {known}; not {limit!r}"
+            )
         said[limit] = None
 
     async def changed(found: SessionStore) -> str:
