@@ -38,7 +38,7 @@ from stores.codec import decode, decode_turns, encode, from_micros, key, text, t
 from stores.postgres_accounts import PostgresAccounts, counted, name_of
 from stores.postgres_conversations import PostgresConversations, check_free
 from stores.postgres_erasing import blank, erase_owner, trim
-from stores.postgres_pool import Connection, Database, possible
+from stores.postgres_pool import Connection, Database, is_lost, possible
 
 MIGRATING = 0x726D77
 """The advisory lock under which one process at a time changes the schema."""
@@ -93,6 +93,9 @@ class PostgresStore(PostgresAccounts, PostgresConversations):
                 await connection.execute(lock)
                 await connection.run_sync(partial(migrate.upgrade, target=target))
         except sqlalchemy.exc.DBAPIError as error:
+            cause = error.orig and error.orig.__cause__
+            if cause is not None and is_lost(cause):
+                raise cause from error  # it is tried again, and finds what was done
             raise StoreError(f"the schema cannot be brought up to date: {error.orig}") from error
 
     # --- a turn's life

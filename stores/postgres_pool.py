@@ -82,13 +82,8 @@ class Database:
         self._pools: dict[asyncio.AbstractEventLoop, asyncio.Task[_Pool]] = {}
 
     async def connect(self) -> Connection:
-        """A connection outside the pool; whoever asked closes it."""
-        try:
-            return await asyncpg.connect(self._dsn, command_timeout=COMMAND_S)
-        except _FOREIGN as error:
-            raise _ours(error) from error
-        except ValueError:
-            raise _unreadable() from None
+        """A connection outside the pool, for work in it; whoever asked closes it."""
+        return await asyncpg.connect(self._dsn, command_timeout=COMMAND_S)
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -162,7 +157,7 @@ class Database:
             try:
                 return await self._once(pool, work, lost=lost)
             except _FOREIGN as error:
-                lost = lost or _is_lost(error)
+                lost = lost or is_lost(error)
                 if not _is_cut(error) or now() > until:
                     pause *= 2**tries
                     tries += 1
@@ -177,7 +172,7 @@ class Database:
             result = await work(connection, lost)
             ready = True
         except _LOST as error:
-            if _is_lost(error):
+            if is_lost(error):
                 end(connection)  # or the pool may hand it out again
             raise
         finally:
@@ -246,13 +241,13 @@ async def _nothing(_: Connection) -> None:
     """We change no session state, so giving a connection back need not cost a round trip."""
 
 
-def _is_lost(error: BaseException) -> bool:
+def is_lost(error: BaseException) -> bool:
     """DataError is one of asyncpg's interface errors, but the connection is as good as before."""
     return isinstance(error, _LOST) and not isinstance(error, asyncpg.DataError)
 
 
 def _is_cut(error: BaseException) -> bool:
-    return _is_lost(error) and not isinstance(error, _AWAY)
+    return is_lost(error) and not isinstance(error, _AWAY)
 
 
 def _worth_retrying(error: BaseException, *, lost: bool) -> bool:
@@ -260,12 +255,12 @@ def _worth_retrying(error: BaseException, *, lost: bool) -> bool:
         # Two branches drew the same number; the next draw differs. Or the call that was cut off was
         # committed meanwhile; the next one sees that.
         return lost or error.table_name in ("rmw_branch", "rmw_turn")
-    return isinstance(error, _COLLISION) or _is_lost(error)
+    return isinstance(error, _COLLISION) or is_lost(error)
 
 
 def _ours(error: BaseException) -> StoreError:
     """Only the server's primary message is repeated: details and client errors quote values."""
-    kind = StoreBusy if isinstance(error, _BUSY) or _is_lost(error) else StoreError
+    kind = StoreBusy if isinstance(error, _BUSY) or is_lost(error) else StoreError
     match error:
         case asyncpg.UniqueViolationError():
             return kind(f"the id exists already in {error.table_name}")

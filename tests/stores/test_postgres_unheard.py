@@ -11,7 +11,7 @@ import pytest
 
 from stores import StoreBusy
 from stores.accounts import UsageQuery
-from stores.postgres import PostgresStore
+from stores.postgres import MIGRATING, PostgresStore
 from stores.testing.conversations import post, turn_in
 from stores.testing.turns import LEASE, NOW, OWNER, history_of, new, outcome, said, say
 from stores.testing.usage import used
@@ -26,6 +26,7 @@ CREATE CONSTRAINT TRIGGER wait AFTER INSERT OR UPDATE OR DELETE ON rmw_{table}
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()
 """
 COMMITTING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+MIGRATIONS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 Unheard = Callable[[Awaitable[Any]], Awaitable[Any]]
@@ -116,3 +117,26 @@ async def test_a_server_that_has_become_read_only_is_left_for_the_next(
     await say(store, "a")
 
     assert await history_of(store, "a") == said(["a"])
+
+
+@pytest.mark.parametrize("since", [None, "0001"], ids=["new", "old"])
+async def test_a_migration_that_was_cut_off_is_begun_again(
+    postgres_dsn: str, since: str | None
+) -> None:
+    if since is not None:
+        await PostgresStore(postgres_dsn)._migrate(target=since)
+    other = await asyncpg.connect(postgres_dsn)
+    await other.execute("SELECT pg_advisory_lock($1)", MIGRATING)
+    store = PostgresStore(postgres_dsn)
+    opening = asyncio.create_task(store.open())
+    async with asyncio.timeout(20):
+        while not (waiting := await other.fetch(MIGRATIONS)):
+            await asyncio.sleep(0.005)
+    await other.execute("SELECT pg_terminate_backend($1)", waiting[0]["pid"])
+    await other.execute("SELECT pg_advisory_unlock($1)", MIGRATING)
+    await other.close()
+
+    await opening
+
+    assert await history_of(store, await say(store, "a")) == said(["a"])
+    await store.aclose()
