@@ -160,7 +160,8 @@ def _as_span(span: Span) -> Span:
 def _as_item(item: Item) -> Item:
     if item["type"] not in CALLS or not item.get("namespace"):
         return item
-    return {**item, "name": ClientTool(item["type"], item["name"], item["namespace"]).wire_name}
+    plain = {key: value for key, value in item.items() if key != "namespace"}
+    return {**plain, "name": ClientTool(item["type"], item["name"], item["namespace"]).wire_name}
 
 
 class ClientCalls:

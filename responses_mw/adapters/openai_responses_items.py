@@ -24,6 +24,9 @@ _ID_PREFIXES = {
 }
 """OpenAI checks what ids begin with, and wants these to have one."""
 
+_CALLED_BY = ("caller", "namespace")
+"""Who calls and whose tool it is: upstreams that know functions alone know neither."""
+
 _PARTS = ("input_text", "input_image", "input_file")
 _SAID = {
     "message": {"id", "type", "role", "status", "content", "phase"},
@@ -63,6 +66,7 @@ class InputWriter:
     def __init__(self, dialect: ResponsesDialect, dropped: list[str]) -> None:
         self._dialect = dialect
         self._dropped = dropped
+        self._functions_alone = dialect.items is not None
         self._theirs: dict[str, str] = {}
         """Their ids of items and calls, by those that our clients know."""
 
@@ -91,7 +95,8 @@ class InputWriter:
             case "reasoning":
                 return  # of another model, or without what would prove it: nobody takes it
             case "function_call" | "custom_tool_call" if self._knows(entry):
-                yield {key: entry[key] for key in entry if key not in ("id", "status")}
+                unsaid = ("id", "status", *(_CALLED_BY if self._functions_alone else ()))
+                yield {key: entry[key] for key in entry if key not in unsaid}
             case "function_call_output" | "custom_tool_call_output" if self._knows(entry):
                 yield {"type": entry["type"], **self._answer(entry), "output": self._output(entry)}
             case "custom_tool_call" if self._has("function_call"):
@@ -112,7 +117,7 @@ class InputWriter:
 
     def _answer(self, item: Item) -> dict[str, Any]:
         """Which call is answered, and who made that call."""
-        names = ("caller", "namespace", "name")
+        names = () if self._functions_alone else (*_CALLED_BY, "name")
         kept: dict[str, Any] = {key: item[key] for key in names if key in item}
         return {"call_id": self._theirs.get(item["call_id"], item["call_id"]), **kept}
 
