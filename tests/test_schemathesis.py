@@ -37,6 +37,7 @@ CONCERNING_OTHERS = (
     "was not made here for this user",
     "compact_threshold' is required",  # where the model's window is unknown
     "'input' is required",  # to compact an empty list
+    "'input' is empty, and no previous_response_id",
     "There is no conversation to compact yet",
     "was not made with background: true",
     "No item with id",
