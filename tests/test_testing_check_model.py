@@ -141,7 +141,7 @@ async def test_long_answers_take_time_and_short_ones_do_not() -> None:
         start = time.perf_counter()
         assert [d async for d in CheckModel(pause=0.001).stream(asked(question))]
         took.append(time.perf_counter() - start)
-    assert took[0] < 0.1
+    assert took[0] < took[1] / 2
     assert took[1] > 0.25
 
 

@@ -118,7 +118,7 @@ async def test_a_turn_reads_the_same_where_no_event_is_made(written: io.StringIO
     assert first.count("\n") == 1
     assert [event.getMessage() for event in heard.buffer] == ["resp_1 completed"]
     times = [datetime.fromisoformat(line.pop("time")).timestamp() for line in lines]
-    assert abs(times[0] - times[1]) < 0.01
+    assert abs(times[0] - times[1]) < 1
     assert abs(times[0] - time.time()) < 5
     assert lines[0] == lines[1]
     assert list(lines[0]) == list(lines[1])
