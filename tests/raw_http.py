@@ -38,7 +38,7 @@ async def serving(serve: Serve, context: ssl.SSLContext | None = None) -> AsyncI
         server.close()
         for task in tasks:
             assert task is not None
-            await asyncio.wait_for(task, 1)
+            await asyncio.wait_for(task, 5)
 
 
 async def request_from(reader: asyncio.StreamReader) -> bytes:

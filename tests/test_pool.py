@@ -136,7 +136,7 @@ async def test_leaving_an_answer_ends_its_connection() -> None:
         answer = await post(connections, url)
         assert await answer.read() == b"abc"
         await answer.aclose()
-        await asyncio.wait_for(gone.wait(), 1)
+        await asyncio.wait_for(gone.wait(), 5)
 
 
 async def test_giving_up_waiting_for_an_answer_ends_its_connection() -> None:
@@ -149,7 +149,7 @@ async def test_giving_up_waiting_for_an_answer_ends_its_connection() -> None:
     async with serving(silent) as url, connected(url) as connections:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(post(connections, url), 0.1)
-        await asyncio.wait_for(gone.wait(), 1)
+        await asyncio.wait_for(gone.wait(), 5)
 
 
 # --- whom

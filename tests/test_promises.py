@@ -136,7 +136,7 @@ async def test_a_stored_response_is_finished_without_its_client(house: House) ->
 
 async def test_an_unstored_response_is_stopped_when_its_client_leaves(house: House) -> None:
     await leave_after(house, "before ", store=False)
-    await asyncio.wait_for(house.gated.closed.wait(), 1)
+    await asyncio.wait_for(house.gated.closed.wait(), 5)
     assert not house.gated.finished
 
 
@@ -145,7 +145,7 @@ async def test_a_setting_cancels_stored_responses_too(store: SessionStore) -> No
     house.app = house.application(finish_when_client_leaves=False)
     async with house.app.lifespan(), house.client() as client:
         id = await leave_after(house, "before ")
-        await asyncio.wait_for(house.gated.closed.wait(), 1)
+        await asyncio.wait_for(house.gated.closed.wait(), 5)
         ended = await retrieve_when_ended(client, id)
     assert (ended.status, ended.output_text) == ("cancelled", "before ")
 
@@ -263,7 +263,7 @@ async def test_deleting_a_running_response_lets_nothing_come_back(house: House) 
     async with house.client() as client:
         await client.responses.delete(id)
         house.gated.gate.set()
-        await asyncio.wait_for(house.gated.closed.wait(), 1)
+        await asyncio.wait_for(house.gated.closed.wait(), 5)
         await asyncio.sleep(0.05)
         with pytest.raises(openai.NotFoundError):
             await client.responses.retrieve(id)

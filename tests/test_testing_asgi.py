@@ -113,7 +113,7 @@ async def test_leaving_early_disconnects_the_application() -> None:
     async with client(app(endpoint)) as http:
         async with http.stream("GET", "/") as answer:
             assert await anext(answer.aiter_text()) == "x"
-        await asyncio.wait_for(disconnected.wait(), 1)
+        await asyncio.wait_for(disconnected.wait(), 5)
 
 
 async def test_leaving_before_the_answer_disconnects_the_application() -> None:

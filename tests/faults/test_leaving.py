@@ -102,7 +102,7 @@ async def test_nobody_generates_what_nobody_keeps(
     it, there = phases
     async with live(application(there)) as address:
         await leave(address, it, way, store=False)
-        await asyncio.wait_for(it.stopped.wait(), 1)
+        await asyncio.wait_for(it.stopped.wait(), 5)
 
 
 @pytest.mark.parametrize("way", ["stream", "whole", "socket"])
