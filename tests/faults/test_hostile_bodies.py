@@ -24,6 +24,8 @@ SLOWEST_S = 1.0
 
 def many(values: bytes, *, before: bytes = b"", after: bytes = b"") -> bytes:
     """`before`, as many of the values as are a megabyte, `after`; `%d` in them is their number."""
+    if b"%d" not in values:
+        return before + b",".join([values] * (SIZE // len(values))) + after
     size = len(values) + 4 * values.count(b"%d")
     numbered = (values.replace(b"%d", b"%d" % n) for n in range(SIZE // size))
     return before + b",".join(numbered) + after
