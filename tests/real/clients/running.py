@@ -7,7 +7,8 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 BASE_URL = os.environ["BASE_URL"]
 MODEL = os.environ["MODEL"]
@@ -33,6 +34,5 @@ async def _failures(wishes: tuple[Wish, ...]) -> int:
     return failed
 
 
-async def said(stream: object) -> list[object]:
-    """All that an asynchronous iterator says."""
-    return [event async for event in stream]  # type: ignore[attr-defined]
+async def said(stream: AsyncIterator[Any]) -> list[Any]:
+    return [event async for event in stream]
