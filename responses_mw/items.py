@@ -14,7 +14,9 @@ from responses_mw.checks import (
     Field,
     Shape,
     Wrong,
+    check_each,
     check_shape,
+    check_typed,
     length,
     missing,
     not_among,
@@ -24,8 +26,9 @@ from responses_mw.checks import (
     wrong_type,
 )
 from responses_mw.ids import input_item_id
-from responses_mw.json_schema import given, said_as
+from responses_mw.json_schema import component, given, said_as
 from responses_mw.later import ITEM_TYPES as LATER
+from responses_mw.tool_schema import SHAPES as TOOLS
 
 Item = dict[str, Any]
 
@@ -61,6 +64,11 @@ def _message_content(item: Mapping[str, Any]) -> None:
     if content is None:
         raise missing("content")
     parts.check_content(content, "content", allowed)
+
+
+@said_as({"items": component("input_tool")})
+def _offered(value: Any, at: str) -> None:
+    check_each(value, at, lambda tool: check_typed(tool, TOOLS))
 
 
 _ID = Field("id", str)
@@ -156,7 +164,7 @@ SHAPES: Mapping[str, Shape] = {
         [
             _ID,
             Field("role", str, required=True, check=one_of("developer")),
-            _required("tools", list),
+            Field("tools", list, required=True, check=_offered),
         ]
     ),
     "program": Shape([_ID, _CALL_ID, _required("code"), _required("fingerprint")]),

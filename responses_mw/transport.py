@@ -22,7 +22,13 @@ from responses_mw.adapters.base import (
     Revises,
     UpstreamRequest,
 )
-from responses_mw.adapters.client_tools import ClientCalls, ClientTool, as_functions, client_tools
+from responses_mw.adapters.client_tools import (
+    ClientCalls,
+    ClientTool,
+    as_functions,
+    client_tools,
+    with_added_tools,
+)
 from responses_mw.adapters.decoding import well_formed
 from responses_mw.adapters.reading import Reading
 from responses_mw.addresses import Address, address_of, without_credentials
@@ -119,6 +125,7 @@ class HTTPProvider:
 
     def batches(self, turn: Turn) -> AsyncIterator[list[Delta]]:
         """The deltas of one network read at a time."""
+        turn = with_added_tools(turn, self._knows)
         tools = self._as_functions(turn)
         return self._with_calls(turn, tools) if tools else self._batches(turn)
 
@@ -198,6 +205,7 @@ class HTTPProvider:
         return client_tools(turn, self._knows) if turn.tools else {}
 
     def _plain(self, turn: Turn) -> Turn:
+        turn = with_added_tools(turn, self._knows)
         tools = self._as_functions(turn)
         return as_functions(turn, tools) if tools else turn
 

@@ -13,13 +13,19 @@ from responses_mw.adapters.anthropic import AnthropicMessages
 from responses_mw.adapters.base import Adapter
 from responses_mw.adapters.chat_completions import ChatCompletions
 from responses_mw.adapters.chat_dialects import GENERIC
-from responses_mw.adapters.client_tools import ClientCalls, ClientTool, as_functions, client_tools
+from responses_mw.adapters.client_tools import (
+    ClientCalls,
+    ClientTool,
+    as_functions,
+    client_tools,
+    with_added_tools,
+)
 from responses_mw.adapters.gemini import Gemini
 from responses_mw.app import ResponsesApp
 from responses_mw.deltas import Canonical, ItemFinished, Stopped, ToolCallDelta, ToolCallStarted
 from responses_mw.testing import check_event_order, openai_client
 from responses_mw.transport import HTTPProvider
-from responses_mw.turn import Turn
+from responses_mw.turn import Span, Turn
 from stores import MemoryStore
 
 PATCH = '*** Begin Patch\n"é" \\ \U0001f600\n*** End Patch'
@@ -250,6 +256,20 @@ def test_what_an_upstream_knows_is_left_as_it_is() -> None:
         "function",
         "function",
     ]
+
+
+ADDED = {"type": "additional_tools", "role": "developer", "tools": [SPACE]}
+ASKED = {"type": "message", "role": "user", "content": []}
+
+
+def test_tools_that_a_conversation_begins_with_are_offered_beside_the_others() -> None:
+    turn = Turn("m", [Span([ADDED, ASKED]), Span([ADDED])], tools=TOOLS)
+    plain = with_added_tools(turn, lambda _: False)
+    assert plain.tools == [*TOOLS, SPACE]
+    assert list(plain.items) == [ASKED, ADDED]
+    assert with_added_tools(turn, lambda kind: kind == "additional_tools") is turn
+    alone = with_added_tools(Turn("m", [Span([ADDED])]), lambda _: False)
+    assert (alone.tools, alone.spans) == ([SPACE], [])
 
 
 def test_long_names_are_told_apart() -> None:

@@ -32,16 +32,26 @@ INPUT: list[Any] = [
     for role, text in (("developer", "You edit files."), ("user", "Fix it."))
 ]
 
+ADDED: dict[str, Any] = {
+    "tools": [],
+    "input": [
+        {"type": "additional_tools", "role": "developer", "tools": [*TOOLS, SPACE]},
+        *INPUT,
+    ],
+}
+"""As it offers its tools to models that it knows."""
+
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_its_patch_is_called_and_answered(name: str) -> None:
+@pytest.mark.parametrize("asked", [{}, ADDED], ids=["tools", "additional_tools"])
+async def test_its_patch_is_called_and_answered(name: str, asked: dict[str, Any]) -> None:
     adapter, events = FORMATS[name]
     async with upstream(streaming(events)) as server:
         app = application(adapter, server)
         async with app.lifespan(), openai_client(app) as client:
-            said = INPUT
+            said = asked.get("input", INPUT)
             for _ in range(2):
-                stream = await client.responses.create(input=said, **ASKED)
+                stream = await client.responses.create(**{**ASKED, **asked, "input": said})
                 response = [event async for event in stream][-1].response
                 [call] = [item for item in response.output if item.type == "custom_tool_call"]
                 assert told(call) == CALLED

@@ -1,11 +1,13 @@
 """Tools of the client's that are no plain functions, for upstreams that know nothing else: custom
 tools, whose input is text, are offered as functions of one string, and those of a namespace under
-names of both. What calls them is told as the call it stands for.
+names of both. What calls them is told as the call it stands for. Tools that a conversation begins
+with are offered beside the request's own.
 
 A conversation's custom calls are written so by every format already.
 """
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +32,7 @@ from responses_mw.deltas import (
 from responses_mw.ids import new_id
 from responses_mw.turn import CALLS, Item, Span, Turn
 
+_ADDED = "additional_tools"
 _STOOD_FOR = ("custom", "namespace")
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST = 64
@@ -64,6 +67,22 @@ class ClientTool:
             return name
         told = hashlib.sha256(f"{self.namespace}\0{self.name}".encode()).hexdigest()
         return f"{name[: _LONGEST - 9]}_{told[:8]}"
+
+
+def with_added_tools(turn: Turn, knows: Callable[[str], bool]) -> Turn:
+    """Where an upstream does not know the `additional_tools` that a conversation begins with: the
+    same turn with those among its tools. Codex offers some models all of its tools so."""
+    first = turn.spans[0].items if turn.spans else ()
+    if not first or first[0]["type"] != _ADDED or knows(_ADDED):
+        return turn
+    added = list(itertools.takewhile(lambda item: item["type"] == _ADDED, first))
+    rest = first[len(added) :]
+    return replace(
+        turn,
+        tools=[*turn.tools, *(tool for item in added for tool in item["tools"])],
+        spans=[*([Span(rest)] if rest else []), *turn.spans[1:]],
+        beginning=None,
+    )
 
 
 def client_tools(turn: Turn, knows: Callable[[str], bool]) -> dict[str, ClientTool]:
