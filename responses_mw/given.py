@@ -33,6 +33,12 @@ def deltas_of(answer: Answer) -> list[Delta]:
 
 def _said_again(response: Mapping[str, Any]) -> list[Delta]:
     """Its ids, usage and sealed reasoning were those of another turn, and are left out."""
-    told = [delta for n, item in enumerate(response["output"]) for delta in in_pieces(item, n)]
+    output = enumerate(response["output"])
+    told = [delta for n, item in output if _says(item) for delta in in_pieces(item, n)]
     details = response.get("incomplete_details")
     return [*told, Stopped(details["reason"]) if details else Stopped()]
+
+
+def _says(item: Mapping[str, Any]) -> bool:
+    """Reasoning may be nothing but its seal."""
+    return item["type"] != "reasoning" or bool(item.get("summary") or item.get("content"))

@@ -178,6 +178,9 @@ SHAPES: Mapping[str, Shape] = {
     TRIGGER: Shape([_ID]),
 }
 
+LINKS = Shape([Field("call_id", str), Field("approval_request_id", str)])
+"""Of every item, whatever its type: items are told apart and found by them."""
+
 CALL_SIDES = {
     kind: "outputs" if kind.endswith("output") else "calls"
     for kind, shape in SHAPES.items()
@@ -288,6 +291,7 @@ def _check_item(item: Any, sides: dict[str, str]) -> None:
     if type(kind) is not str or kind not in SHAPES:
         kind = _type_that_was_meant(item)
     check_shape(item, SHAPES[kind])
+    check_shape(item, LINKS)
     side = CALL_SIDES.get(kind)
     if side is not None:
         if sides.get(item["call_id"]) == side:

@@ -37,7 +37,7 @@ def request_schemas(*, prompts: bool) -> dict[str, JsonSchema]:
     create = _create(prompts=prompts)
     return {
         **_table("part", parts.SHAPES),
-        **_table("item", item_tables.SHAPES, without_type=_WITHOUT_TYPE),
+        **_table("item", _linked(item_tables.SHAPES), without_type=_WITHOUT_TYPE),
         **_table("tool", tool_schema.SHAPES),
         "input_item": _any_of("item", item_tables.SHAPES),
         "kept_item": _any_of("item", [k for k in item_tables.SHAPES if k != item_tables.TRIGGER]),
@@ -69,6 +69,16 @@ def _table(
         else typed(kind, shape)
         for kind, shape in shapes.items()
     }
+
+
+def _linked(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """With what is asked of items of every type."""
+    found = {}
+    for kind, shape in shapes.items():
+        own = {field.name for field in shape.fields}
+        more = [field for field in item_tables.LINKS.fields if field.name not in own]
+        found[kind] = Shape([*shape.fields, *more], shape.rule)
+    return found
 
 
 def typed(kind: str, shape: Shape) -> JsonSchema:

@@ -12,11 +12,9 @@ import orjson
 
 from responses_mw import items
 from responses_mw.checks import (
-    Field,
     Shape,
     Wrong,
     check_shape,
-    length,
     missing,
     not_among,
     not_too_deep,
@@ -43,7 +41,6 @@ Calls = set[tuple[str, str]]
 
 IN_PIECES = ("message", "reasoning", "function_call")
 _CALL_FIELDS = ("id", "type", "status", "call_id", "name", "arguments")
-_UNKNOWN = Shape([Field("call_id", str, check=length(1, 64))])
 
 
 def checked(item: Mapping[str, Any], id: str, calls: Calls) -> Item:
@@ -77,7 +74,8 @@ def _check(item: Item, calls: Calls) -> None:
         raise missing("type")
     if type(kind) is not str:
         raise wrong_type("type", kind, "a string")
-    check_shape(item, items.SHAPES.get(kind, _UNKNOWN))
+    check_shape(item, items.SHAPES.get(kind, Shape()))
+    check_shape(item, items.LINKS)
     if kind == "message" and item["role"] != "assistant":
         raise not_among("role", item["role"], ["assistant"])
     side = items.CALL_SIDES.get(kind)
@@ -103,12 +101,16 @@ def in_pieces(item: Mapping[str, Any], key: str | int) -> Iterator[Delta]:
             yield from _parts([*(item.get("summary") or ()), *(item.get("content") or ())])
             yield ItemFinished()
         case "function_call":
-            extra = {name: item[name] for name in item if name not in _CALL_FIELDS}
+            extra = {name: value for name, value in item.items() if _is_extra(name, value)}
             yield ToolCallStarted(key, item["name"], item["call_id"], extra)
             yield ToolCallDelta(key, item["arguments"])
             yield ItemFinished(key)
         case _:
             yield OutputItem(item)
+
+
+def _is_extra(name: str, value: Any) -> bool:
+    return value is not None and name not in _CALL_FIELDS
 
 
 def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[Delta]:

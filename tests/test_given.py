@@ -88,3 +88,15 @@ def test_a_response_of_the_python_calls_is_one_too() -> None:
     kept = {"object": "response", "output": [message], "incomplete_details": None}
     expected = [MessageStarted(), RefusalDelta("no"), ItemFinished(), Stopped()]
     assert deltas_of(Response(kept)) == deltas_of(kept) == expected
+
+
+def test_a_call_keeps_its_namespace_and_reasoning_without_words_is_left_out() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    sealed = {"type": "reasoning", "summary": [], "encrypted_content": "theirs"}
+    output = [sealed, {**call, "namespace": "files", "caller": None}]
+    assert deltas_of({"object": "response", "output": output}) == [
+        ToolCallStarted(1, "look", "c", {"namespace": "files"}),
+        ToolCallDelta(1, "{}"),
+        ItemFinished(1),
+        Stopped(),
+    ]

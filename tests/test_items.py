@@ -105,6 +105,18 @@ WRONG: list[tuple[Any, str, str]] = [
     ({"content": "Hi."}, ".role", MISSING),
     ({"role": "robot", "content": "Hi."}, ".role", VALUE),
     ({"role": ["user"], "content": "Hi."}, ".role", TYPE),
+    ({"type": "web_search_call", "call_id": ["c"]}, ".call_id", TYPE),
+    (
+        {
+            "type": "mcp_call",
+            "server_label": "s",
+            "name": "n",
+            "arguments": "{}",
+            "approval_request_id": {},
+        },
+        ".approval_request_id",
+        TYPE,
+    ),
     ({"role": "user"}, ".content", MISSING),
     ({"role": "user", "content": None}, ".content", MISSING),
     ({"role": "user", "content": 5}, ".content", TYPE),
