@@ -1,7 +1,9 @@
 """Rules every test lives under: one event loop library, no network, no skipping in silence."""
 
 import socket
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +26,22 @@ def only_loopback() -> Iterator[None]:
         for name in ("connect", "connect_ex"):
             patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Coverage does not watch what is marked `untraced`: it would take longer than the test."""
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    measures = type(tracer).__module__.startswith("coverage")  # a debugger is left alone
+    if not measures or item.get_closest_marker("untraced") is None:
+        return (yield)
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        threading.settrace(of_threads)
+        sys.settrace(tracer)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -61,6 +61,7 @@ def log() -> Iterator[Fields]:
     logger.setLevel(logging.NOTSET)
 
 
+@pytest.mark.untraced
 async def test_ten_thousand_responses_have_the_same_totals_everywhere(
     tmp_path: Path, log: Fields
 ) -> None:

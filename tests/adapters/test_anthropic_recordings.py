@@ -133,6 +133,7 @@ def test_citations_with_a_url_point_at_the_text_they_belong_to(recording: Record
 # --- in pieces
 
 
+@pytest.mark.untraced
 @each_stream
 def test_stream_means_the_same_however_its_bytes_arrive(recording: Recording) -> None:
     whole = play(recording)

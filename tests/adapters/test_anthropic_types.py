@@ -148,6 +148,7 @@ def described(types: Any, body: dict[str, Any]) -> Any:
     return consumed(types.validate_python(body))
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("cache", [None, "5m", "1h"])
 @pytest.mark.parametrize("model", MODELS)
 def test_request_is_described_by_the_official_types(model: str, cache: Any) -> None:

@@ -198,6 +198,7 @@ def check_text(shape: Shape, value: str) -> None:
     assert re.fullmatch(pattern, value), (shape.name, value)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("model", MODELS)
 def test_request_is_described_by_the_service_model(model: str) -> None:
     guardrail = Guardrail(id="v9kpg6yrwhs2", version="DRAFT", trace="enabled", stream_mode="sync")

@@ -188,6 +188,7 @@ def camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("on", [GEMINI, VERTEX], ids=["gemini", "vertex_ai"])
 def test_request_is_what_the_official_client_sends(model: str, on: Gemini) -> None:

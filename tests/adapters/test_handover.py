@@ -191,6 +191,7 @@ async def theatre() -> AsyncIterator[Theatre]:
         yield it
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("stored", [True, False], ids=["stored", "client"])
 @pytest.mark.parametrize("cast", MOVES, ids=lambda cast: "-".join(cast))
