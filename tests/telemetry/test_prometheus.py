@@ -80,6 +80,18 @@ async def test_responses_tokens_times_and_store_calls_are_counted() -> None:
     assert 0 < total(found, "responses_mw_store_seconds_sum") < 1
 
 
+async def test_what_priced_responses_cost_is_added_up() -> None:
+    prices = {"input_cost_per_token": 0.01, "output_cost_per_token": 0.1}
+    model = Deployment(ScriptedProvider("one two", "three"), prices=prices)
+    app = ResponsesApp(store=MemoryStore(), models={"m": model}, settings=METERED)
+    found = await asked(app, "a b c", "d")
+
+    spent = 0.01 * total(found, "responses_mw_tokens_total", kind="input")
+    spent += 0.1 * total(found, "responses_mw_tokens_total", kind="output")
+    assert total(found, "responses_mw_cost_dollars_total") == pytest.approx(spent)
+    assert spent > 0.3
+
+
 async def test_what_is_under_way_is_told_as_it_stands() -> None:
     began, free = asyncio.Event(), asyncio.Event()
 
