@@ -160,6 +160,7 @@ def schema(request: pytest.FixtureRequest) -> Any:
     return SCHEMA
 
 
+@pytest.mark.untraced
 @schemathesis.pytest.from_fixture("schema").include(TESTED.has).parametrize()
 @seed(SEED)
 @BOUNDED

@@ -97,6 +97,17 @@ BODIES: dict[str | None, Any] = {
         "tpm": 10,
         "expires": "1d",
     },
+    "changed_key": {
+        "key": "key_x",
+        "name": "n",
+        "models": ["any/x"],
+        "max_budget": 1.0,
+        "budget_duration": "1d",
+        "rpm": 10,
+        "tpm": None,
+        "expires": "1d",
+    },
+    "named_key": {"key": "key_x"},
     "revoked_keys": {"keys": ["key_x"]},
 }
 
