@@ -22,8 +22,7 @@ def _named(*names: str) -> Any:
     return Field(default=None, validation_alias=AliasChoices(*names))
 
 
-class NewKey(RequestBody):
-    owner: str = Field(validation_alias=AliasChoices("owner", "user_id"), max_length=_NAME_CHARS)
+class _Limits(RequestBody):
     name: str | None = Field(
         default=None, validation_alias=AliasChoices("name", "key_alias"), max_length=_NAME_CHARS
     )
@@ -33,6 +32,10 @@ class NewKey(RequestBody):
     rpm: int | None = _named("rpm", "rpm_limit")
     tpm: int | None = _named("tpm", "tpm_limit")
     expires: str | None = _named("expires", "duration")
+
+
+class NewKey(_Limits):
+    owner: str = Field(validation_alias=AliasChoices("owner", "user_id"), max_length=_NAME_CHARS)
 
 
 class NamedKey(RequestBody):
@@ -41,20 +44,10 @@ class NamedKey(RequestBody):
     key: str
 
 
-class ChangedKey(NamedKey):
+class ChangedKey(_Limits, NamedKey):
     """What is not sent stays; null takes a limit away."""
 
     null_is_unset: ClassVar[bool] = False
-
-    name: str | None = Field(
-        default=None, validation_alias=AliasChoices("name", "key_alias"), max_length=_NAME_CHARS
-    )
-    models: list[str] | None = Field(default=None, max_length=1000)
-    max_budget: float | None = None
-    budget_duration: str | None = None
-    rpm: int | None = _named("rpm", "rpm_limit")
-    tpm: int | None = _named("tpm", "tpm_limit")
-    expires: str | None = _named("expires", "duration")
 
     @classmethod
     def of(cls, body: Any) -> Self:
